@@ -1,0 +1,2 @@
+//! Record layouts shared by the eBPF programs and userspace.
+#![no_std]

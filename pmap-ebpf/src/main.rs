@@ -1,0 +1,2 @@
+//! The eBPF programs; an empty `main` on the host.
+fn main() {}

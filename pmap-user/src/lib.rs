@@ -1,0 +1,3 @@
+//! `pmap` as a library: the model of a mapping, its sources, and its views.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! The `pmap` command.
+
+fn main() {}

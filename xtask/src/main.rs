@@ -1,0 +1,3 @@
+//! What the repository does besides `cargo build` and `cargo test`.
+
+fn main() {}
