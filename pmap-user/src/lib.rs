@@ -1,3 +1,5 @@
 //! `pmap` as a library: the model of a mapping, its sources, and its views.
 
+pub mod kernel;
 pub mod model;
+pub mod record;

@@ -1,0 +1,127 @@
+//! Fills the ring buffer, and counts what found no room in it.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output},
+};
+use pmap_ebpf::{ABI, Header, NAME_LEN, NAME_WORDS, SECTION_VMAS, SpaceState, kinds, vma_kinds};
+
+use super::{
+    kernel::{config, current, numbers, word, word_at},
+    maps::{NAME_SCRATCH, NAMED, RECORDS, SCRATCH, SHARED, shared},
+};
+
+/// The reader is woken this often at the most; in between it looks by itself.
+const WAKE_INTERVAL_NS: u64 = 1_000_000;
+
+/// A record's head for the current thread.
+#[inline(always)]
+pub(super) fn header(kind: u16, flags: u32, space: u64) -> Header {
+    let task = current();
+    let mut comm = [0u8; 16];
+    // SAFETY: a trusted task, whose `comm` has sixteen bytes.
+    let (pid, tid) = unsafe {
+        let text = (&raw mut comm).cast::<u64>();
+        text.write_unaligned(word(task, config!(task_comm)));
+        text.add(1).write_unaligned(word(task, config!(task_comm) + 8));
+        numbers(task)
+    };
+    // SAFETY: takes nothing.
+    let time = unsafe { bpf_ktime_get_ns() };
+    Header { kind, abi: ABI, flags, time, space, pid, tid, comm }
+}
+
+/// Sends a record. Where there is no room, counts it in `state`, or in the shared counter.
+///
+/// # Safety
+/// `record` points to `len` readable bytes that start with a [`Header`].
+#[inline(always)]
+pub(super) unsafe fn send(
+    record: *const u8,
+    len: u64,
+    time: u64,
+    state: Option<&mut SpaceState>,
+) -> bool {
+    let mut how = u64::from(BPF_RB_NO_WAKEUP);
+    if let Some(last) = SHARED.get_ptr_mut(shared::LAST_WAKE) {
+        // SAFETY: a slot of the array; a race costs one wake-up more or less.
+        unsafe {
+            if time.wrapping_sub(*last) >= WAKE_INTERVAL_NS {
+                *last = time;
+                how = u64::from(BPF_RB_FORCE_WAKEUP);
+            }
+        }
+    }
+    // SAFETY: the caller vouches for the record.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            (&raw const RECORDS).cast_mut().cast::<c_void>(),
+            record.cast_mut().cast(),
+            len,
+            how,
+        )
+    };
+    if sent == 0 {
+        return true;
+    }
+    match state {
+        Some(state) => state.lost += 1,
+        None => {
+            if let Some(lost) = SHARED.get_ptr_mut(shared::LOST) {
+                // SAFETY: a slot of the array; the count may miss one when two CPUs lose at once,
+                // but it is not zero then.
+                unsafe { *lost += 1 };
+            }
+        }
+    }
+    false
+}
+
+/// Sends the name behind a mapping in the scratch: a file's once, a name given by `prctl` each
+/// time, since its identity may soon be another's. A function of its own for the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn send_name(slot: u32) -> u32 {
+    // A mask, not a check: the compiler may forget which register it checked.
+    let slot = slot as usize & (SECTION_VMAS - 1);
+    let (Some(vmas), Some(scratch)) = (SCRATCH.get_ptr(0), NAME_SCRATCH.get_ptr_mut(0)) else {
+        return 0;
+    };
+    // SAFETY: this CPU's scratches, and a slot inside them.
+    let (vma, scratch) = unsafe { (&(*vmas).vmas[slot], &mut *scratch) };
+    let source = if vma.kind == vma_kinds::FILE {
+        let key = [vma.id, (vma.inode << 32) ^ u64::from(vma.generation)];
+        // SAFETY: the value is not used.
+        if unsafe { NAMED.get(&key) }.is_some() {
+            return 0;
+        }
+        let _ = NAMED.insert(&key, &1, 0);
+        word_at(vma.id + u64::from(config!(dentry_name)))
+    } else {
+        vma.id + u64::from(config!(anon_name_text))
+    };
+    let head = header(kinds::NAME, 0, 0);
+    // SAFETY: the scratch begins with room for a header.
+    unsafe { (&raw mut scratch.head).cast::<Header>().write(head) };
+    scratch.name.id = vma.id;
+    scratch.name.inode = vma.inode;
+    scratch.name.dev = vma.dev;
+    scratch.name.generation = vma.generation;
+    scratch.name.kind = vma.kind;
+    scratch.name.reserved = 0;
+    let text = (&raw mut scratch.name.text).cast::<u64>();
+    let mut i = 0;
+    while i < NAME_WORDS {
+        let word = word_at(source + i as u64 * 8);
+        // SAFETY: inside the text; the last word may read past a name's end, where whatever
+        // stands is cut off by the NUL before it.
+        unsafe { text.add(i).write_volatile(word) };
+        i += 1;
+    }
+    let len = (size_of::<Header>() + NAME_LEN) as u64;
+    // SAFETY: the scratch is a whole record.
+    unsafe { send((&raw const *scratch).cast(), len, head.time, None) };
+    1
+}

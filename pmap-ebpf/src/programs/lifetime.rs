@@ -1,0 +1,173 @@
+//! Address spaces and processes begin and end: exec, fork, `exit_mmap`, exit.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use pmap_ebpf::{Exit, Header, Space, SpaceState, flags, kinds};
+
+use super::{
+    emit,
+    kernel::{config, current, half, numbers, pointer, word},
+    maps::{GROUPS, SPACES},
+    section,
+};
+
+#[repr(C)]
+struct SpaceRecord {
+    head: Header,
+    space: Space,
+}
+
+#[repr(C)]
+struct ExitRecord {
+    head: Header,
+    exit: Exit,
+}
+
+/// A number that no other address space has: the time in ns, then the CPU.
+#[inline(always)]
+pub(super) fn next_space() -> u64 {
+    // SAFETY: these take nothing.
+    unsafe { (bpf_ktime_get_ns() << 10) | (u64::from(bpf_get_smp_processor_id()) & 1023) }
+}
+
+/// Begins to follow `mm`: says so, then sends its whole state.
+#[inline(always)]
+unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32) {
+    let key = mm as u64;
+    let state = SpaceState { space: next_space(), brk: 0, ..SpaceState::default() };
+    if SPACES.insert(&key, &state, 0).is_err() {
+        return;
+    }
+    let head = emit::header(kinds::SPACE, flags, state.space);
+    // SAFETY: trusted pointers.
+    let space = unsafe {
+        Space {
+            owner: numbers(task).0,
+            parent,
+            start_brk: word(mm, config!(mm_start_brk)),
+            start_stack: word(mm, config!(mm_start_stack)),
+            key,
+        }
+    };
+    let record = SpaceRecord { head, space };
+    let Some(kept) = SPACES.get_ptr_mut(&key) else { return };
+    // SAFETY: a whole record; the entry of this address space.
+    unsafe {
+        emit::send(
+            (&raw const record).cast(),
+            size_of::<SpaceRecord>() as u64,
+            head.time,
+            Some(&mut *kept),
+        );
+        section::dump(mm, key, flags);
+    }
+}
+
+/// `sched_process_exec(task, old_pid, bprm)`: the new image is in place and has one thread.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(super) fn exec(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe {
+        let task = ctx.as_ptr().cast::<*const u8>().read_volatile();
+        let group = half(task, config!(task_tgid));
+        if GROUPS.get(&group).is_none() {
+            return 0;
+        }
+        let mm = pointer(task, config!(task_mm));
+        begin(task, mm, 0, 0);
+    }
+    0
+}
+
+/// `sched_process_fork(parent, child)`: the child has not run yet.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe {
+        let parent = ctx.as_ptr().cast::<*const u8>().read_volatile();
+        let group = half(parent, config!(task_tgid));
+        let Some(&how) = GROUPS.get(&group) else { return 0 };
+        if how & 1 == 0 {
+            return 0;
+        }
+        let child = ctx.as_ptr().cast::<*const u8>().add(1).read_volatile();
+        let child_group = half(child, config!(task_tgid));
+        if child_group == group {
+            return 0;
+        }
+        let _ = GROUPS.insert(&child_group, &how, 0);
+        let mm = pointer(child, config!(task_mm));
+        if mm as u64 != word(parent, config!(task_mm)) && !mm.is_null() {
+            begin(child, mm, numbers(parent).0, flags::FORK);
+        } else {
+            // vfork, or a clone that shares: no new address space, but a process that may exec.
+            let head = emit::header(kinds::SPACE, flags::FORK, 0);
+            let record = SpaceRecord {
+                head,
+                space: Space {
+                    owner: numbers(child).0,
+                    parent: numbers(parent).0,
+                    start_brk: 0,
+                    start_stack: 0,
+                    key: 0,
+                },
+            };
+            emit::send(
+                (&raw const record).cast(),
+                size_of::<SpaceRecord>() as u64,
+                head.time,
+                None,
+            );
+        }
+    }
+    0
+}
+
+/// `exit_mmap(mm)`: its last user is gone.
+#[btf_tracepoint(function = "exit_mmap")]
+pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the argument of this tracepoint.
+    let key = unsafe { ctx.as_ptr().cast::<u64>().read_volatile() };
+    let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+    // SAFETY: the entry of this address space.
+    let state = unsafe { &mut *state };
+    let head = emit::header(kinds::SPACE_END, 0, state.space);
+    // SAFETY: a whole record.
+    unsafe {
+        emit::send((&raw const head).cast(), size_of::<Header>() as u64, head.time, Some(state));
+    }
+    let _ = SPACES.remove(&key);
+    0
+}
+
+/// `sched_process_exit(task)`: of interest when it is the last thread of its group.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(super) fn exit(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the argument of this tracepoint.
+    unsafe {
+        let task = ctx.as_ptr().cast::<*const u8>().read_volatile();
+        let group = half(task, config!(task_tgid));
+        if GROUPS.get(&group).is_none() {
+            return 0;
+        }
+        let signal = pointer(task, config!(task_signal));
+        if half(signal, config!(signal_live)) != 0 {
+            return 0;
+        }
+        let group_code = half(signal, config!(signal_group_exit_code));
+        let status = if group_code != 0 { group_code } else { half(task, config!(task_exit_code)) };
+        let space = match SPACES.get_ptr_mut(&word(current(), config!(task_mm))) {
+            Some(state) => (*state).space,
+            None => 0,
+        };
+        let head = emit::header(kinds::EXIT, 0, space);
+        let record = ExitRecord { head, exit: Exit { status, reserved: 0 } };
+        emit::send((&raw const record).cast(), size_of::<ExitRecord>() as u64, head.time, None);
+        let _ = GROUPS.remove(&group);
+    }
+    0
+}

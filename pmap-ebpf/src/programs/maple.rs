@@ -1,0 +1,183 @@
+//! Walks a mapping tree, as `mtree_range_walk` of `lib/maple_tree.c` does.
+//!
+//! Right only while nobody writes: inside a write section, or where the address space has one
+//! thread and that thread is here.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
+use pmap_ebpf::{SECTION_VMAS, vma_kinds};
+
+use super::{
+    emit,
+    kernel::{config, vma_at, word_at},
+    maps::SCRATCH,
+};
+
+/// Low bits of a pointer to a node; `MAPLE_NODE_MASK`.
+const NODE_MASK: u64 = 255;
+/// `maple_arange_64` of `enum maple_type`; the leaves (`maple_leaf_64`) are 1.
+const ARANGE_64: u64 = 3;
+/// `maple_range_64`.
+const RANGE_64: u64 = 2;
+/// Pivots of the widest node.
+const MAX_PIVOTS: u32 = 15;
+/// A tree of this height holds more mappings than an address space can.
+const MAX_HEIGHT: u32 = 8;
+
+/// A way from the root to the leaf that holds an address.
+#[repr(C)]
+pub(super) struct Walk {
+    /// The node to look into, with its type in the low bits; at first the root.
+    node: u64,
+    /// The address to look for.
+    index: u64,
+    /// First address that the entry found stands for.
+    min: u64,
+    /// Last address that it stands for.
+    max: u64,
+    /// What stands there: a mapping, or 0.
+    entry: u64,
+}
+
+/// Mappings and gaps, one after another.
+#[repr(C)]
+pub(super) struct Scan {
+    /// Root of the tree.
+    pub(super) root: u64,
+    /// The address to look at next.
+    pub(super) cursor: u64,
+    /// The last address to look at.
+    pub(super) last: u64,
+    /// The first address that was spoken for.
+    pub(super) lo: u64,
+    /// Mappings found.
+    pub(super) count: u64,
+    /// 1 where there was no room for all.
+    pub(super) truncated: u64,
+}
+
+/// One level down.
+unsafe extern "C" fn descend(_: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: the caller's walk, on its stack.
+    let walk = unsafe { &mut *walk };
+    let kind = (walk.node >> 3) & 15;
+    let node = walk.node & !NODE_MASK;
+    let (pivots, slots, end_at, last_pivot) = if kind == ARANGE_64 {
+        (config!(arange_pivot), config!(arange_slot), config!(arange_end), 0)
+    } else {
+        let last = config!(range_slots) - 2;
+        (config!(range_pivot), config!(range_slot), config!(range_end), last)
+    };
+    let pivots = node + u64::from(pivots);
+    // As `ma_data_end`.
+    let mut end = (word_at(node + u64::from(end_at)) & 255) as u32;
+    if kind != ARANGE_64 {
+        let pivot = word_at(pivots + u64::from(last_pivot) * 8);
+        if pivot == walk.max {
+            end = last_pivot;
+        } else if pivot != 0 {
+            end = last_pivot + 1;
+        }
+    }
+    let mut offset = 0;
+    let mut max = walk.max;
+    let mut min = walk.min;
+    while offset < MAX_PIVOTS {
+        if offset >= end {
+            break;
+        }
+        let pivot = word_at(pivots + u64::from(offset) * 8);
+        if pivot >= walk.index {
+            max = pivot;
+            break;
+        }
+        min = pivot + 1;
+        offset += 1;
+    }
+    walk.min = min;
+    walk.max = max;
+    let next = word_at(node + u64::from(slots) + u64::from(offset) * 8);
+    if kind < RANGE_64 {
+        walk.entry = next;
+        return 1;
+    }
+    walk.node = next;
+    0
+}
+
+/// Goes from the root to a leaf. A function of its own for the verifier, which looks at it once
+/// and not for every caller; hence all through memory, and a pointer that could be null.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn find(walk: *mut Walk) -> u32 {
+    if walk.is_null() {
+        return 0;
+    }
+    // SAFETY: the caller's walk; the callback has the helper's form, and its context must stand
+    // on this function's stack.
+    unsafe {
+        let mut own = walk.read();
+        bpf_loop(MAX_HEIGHT, descend as *mut c_void, (&raw mut own).cast::<c_void>(), 0);
+        walk.write(own);
+    }
+    1
+}
+
+/// One mapping or gap further.
+unsafe extern "C" fn step(_: u32, scan: *mut Scan) -> i64 {
+    // SAFETY: the caller's scan.
+    let scan = unsafe { &mut *scan };
+    let mut walk = Walk { node: scan.root, index: scan.cursor, min: 0, max: u64::MAX, entry: 0 };
+    find(&raw mut walk);
+    if scan.lo == u64::MAX {
+        scan.lo = walk.min;
+    }
+    // Pointers to mappings are aligned; `XA_ZERO_ENTRY` and the like are not.
+    if walk.entry != 0 && walk.entry & 3 == 0 {
+        let slot = scan.count as usize;
+        if slot >= SECTION_VMAS {
+            scan.truncated = 1;
+            return 1;
+        }
+        let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
+        // SAFETY: this CPU's scratch, and a slot that was just checked.
+        let vma = unsafe { &mut (*scratch).vmas[slot] };
+        vma_at(walk.entry, vma);
+        if vma.kind != vma_kinds::ANON && vma.kind != vma_kinds::SPECIAL {
+            emit::send_name(slot as u32);
+        }
+        scan.count += 1;
+    }
+    scan.cursor = walk.max.saturating_add(1);
+    i64::from(walk.max >= scan.last || scan.cursor == u64::MAX)
+}
+
+/// Goes through mappings and gaps; a function of its own, as [`find`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn scan_all(scan: *mut Scan) -> u32 {
+    if scan.is_null() {
+        return 0;
+    }
+    let steps = 4 * SECTION_VMAS as u32;
+    // SAFETY: as in `find`.
+    unsafe {
+        let mut own = scan.read();
+        bpf_loop(steps, step as *mut c_void, (&raw mut own).cast::<c_void>(), 0);
+        scan.write(own);
+    }
+    1
+}
+
+/// Reads the mappings and gaps from the one that holds `first` to the one that holds `last` into
+/// this CPU's scratch.
+#[inline(always)]
+pub(super) fn scan(root: u64, first: u64, last: u64) -> Scan {
+    let mut scan = Scan { root, cursor: first, last, lo: u64::MAX, count: 0, truncated: 0 };
+    scan_all(&raw mut scan);
+    if scan.cursor <= last && scan.cursor != u64::MAX {
+        scan.truncated = 1;
+    }
+    scan
+}

@@ -1,0 +1,63 @@
+//! What lives between two calls of a program.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use pmap_ebpf::{HEADER_LEN, Name, SECTION_LEN, SECTION_VMAS, SpaceState, Vma};
+
+/// Records on their way to userspace. Resized before the load.
+#[map]
+pub(super) static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
+
+/// Followed address spaces, keyed by the address of their `mm_struct`.
+#[map]
+pub(super) static SPACES: HashMap<u64, SpaceState> = HashMap::with_max_entries(4096, 0);
+
+/// Followed thread groups (numbers of the initial PID namespace); bit 0: children too.
+#[map]
+pub(super) static GROUPS: HashMap<u32, u32> = HashMap::with_max_entries(8192, 0);
+
+/// Numbers that userspace hands to the iterator, and counters that it takes back.
+#[map]
+pub(super) static SHARED: Array<u64> = Array::with_max_entries(3, 0);
+
+/// Slots of [`SHARED`].
+pub(super) mod shared {
+    /// Bit 0: the iterator begins to follow what it walks; bit 1: its children too.
+    pub(in super::super) const FOLLOW: u32 = 0;
+    /// When the reader was last woken, in ns.
+    pub(in super::super) const LAST_WAKE: u32 = 1;
+    /// Records lost outside of any followed address space.
+    pub(in super::super) const LOST: u32 = 2;
+}
+
+/// A section's record while it is put together.
+#[repr(C)]
+pub(super) struct Scratch {
+    /// The record's head, and the section's.
+    pub head: [u64; (HEADER_LEN + SECTION_LEN) / 8],
+    /// Its mappings.
+    pub vmas: [Vma; SECTION_VMAS],
+}
+
+/// One for each CPU: tracing programs run with preemption off and do not nest.
+#[map]
+pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// A name's record while it is put together.
+#[repr(C)]
+pub(super) struct NameScratch {
+    /// The record's head.
+    pub head: [u64; HEADER_LEN / 8],
+    /// The name.
+    pub name: Name,
+}
+
+/// One for each CPU.
+#[map]
+pub(super) static NAME_SCRATCH: PerCpuArray<NameScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Files whose name was sent already: dentry, then inode and generation.
+#[map]
+pub(super) static NAMED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(16384, 0);

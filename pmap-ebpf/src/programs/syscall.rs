@@ -1,0 +1,63 @@
+//! A watched system call returns: its arguments still stand in the saved registers.
+
+use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
+use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
+
+use super::{
+    emit,
+    kernel::{class_of, config, current, is_compat, word},
+    maps::SPACES,
+};
+
+/// A record on the stack.
+#[repr(C)]
+struct Record {
+    head: Header,
+    result: SyscallResult,
+}
+
+/// `sys_exit(regs, ret)`.
+#[btf_tracepoint(function = "sys_exit")]
+pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint; a trusted task.
+    unsafe {
+        let regs = ctx.as_ptr().cast::<*const u8>().read_volatile();
+        let nr = word(regs, config!(regs_nr)) as i32;
+        let task = current();
+        let compat = is_compat(task);
+        let class = class_of(nr, compat);
+        if class == class::NONE {
+            return 0;
+        }
+        let key = word(task, config!(task_mm));
+        let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+        let state = &mut *state;
+        let ret = ctx.as_ptr().cast::<i64>().add(1).read_volatile();
+        let (flags, args) = if compat {
+            let args = [
+                word(regs, config!(compat_a0)) & 0xffff_ffff,
+                word(regs, config!(compat_a1)) & 0xffff_ffff,
+                word(regs, config!(compat_a2)) & 0xffff_ffff,
+                word(regs, config!(compat_a3)) & 0xffff_ffff,
+                word(regs, config!(compat_a4)) & 0xffff_ffff,
+                word(regs, config!(compat_a5)) & 0xffff_ffff,
+            ];
+            (flags::COMPAT, args)
+        } else {
+            let args = [
+                word(regs, config!(regs_a0)),
+                word(regs, config!(regs_a1)),
+                word(regs, config!(regs_a2)),
+                word(regs, config!(regs_a3)),
+                word(regs, config!(regs_a4)),
+                word(regs, config!(regs_a5)),
+            ];
+            (0, args)
+        };
+        let head = emit::header(kinds::RESULT, flags, state.space);
+        let record =
+            Record { head, result: SyscallResult { ret, args, nr, class: u32::from(class) } };
+        emit::send((&raw const record).cast(), size_of::<Record>() as u64, head.time, Some(state));
+    }
+    0
+}

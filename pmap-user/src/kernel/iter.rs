@@ -1,0 +1,106 @@
+//! Reads a process's mappings through the `iter/task_vma` program.
+//!
+//! aya gives an iterator no parameters, and without them the kernel walks every process; so the
+//! link and its file are made here, by `bpf(2)`.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    mem::{size_of, zeroed},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+};
+
+use crate::record::{IterEntry, decode_iter};
+
+/// `BPF_LINK_CREATE`, `BPF_ITER_CREATE` and `BPF_TRACE_ITER` of `include/uapi/linux/bpf.h`.
+const LINK_CREATE: libc::c_long = 28;
+const ITER_CREATE: libc::c_long = 33;
+const TRACE_ITER: u32 = 28;
+
+/// Room for one `read`: the kernel fills 32 KiB at the most (`kernel/bpf/bpf_iter.c`).
+const BUFFER: usize = 64 << 10;
+
+/// `union bpf_iter_link_info`, its `task` member.
+#[repr(C)]
+struct TaskInfo {
+    tid: u32,
+    pid: u32,
+    pid_fd: u32,
+    rest: u32,
+}
+
+/// The part of `union bpf_attr` that the two commands read.
+#[repr(C)]
+struct Attributes {
+    fd: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    info: u64,
+    info_len: u32,
+    rest: [u32; 25],
+}
+
+fn bpf(command: libc::c_long, attributes: &Attributes) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads no more than the size that it is given.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<Attributes>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// An iterator over the mappings of one thread's process.
+#[derive(Debug)]
+pub(super) struct VmaIterator {
+    link: OwnedFd,
+}
+
+impl VmaIterator {
+    /// Ties the program to a thread (a number of our PID namespace).
+    ///
+    /// # Errors
+    /// `ESRCH` where there is no such thread.
+    pub(super) fn new(program: BorrowedFd<'_>, tid: u32) -> io::Result<Self> {
+        let info = TaskInfo { tid, pid: 0, pid_fd: 0, rest: 0 };
+        // SAFETY: integers only.
+        let mut attributes: Attributes = unsafe { zeroed() };
+        attributes.fd = program.as_raw_fd() as u32;
+        attributes.attach_type = TRACE_ITER;
+        attributes.info = (&raw const info) as u64;
+        attributes.info_len = size_of::<TaskInfo>() as u32;
+        Ok(Self { link: bpf(LINK_CREATE, &attributes)? })
+    }
+
+    /// Reads every mapping, in ascending order; empty where the thread is gone or has none.
+    ///
+    /// # Errors
+    /// What the kernel answers to the read.
+    pub(super) fn read(&self) -> io::Result<Vec<IterEntry>> {
+        // SAFETY: integers only.
+        let mut attributes: Attributes = unsafe { zeroed() };
+        attributes.fd = self.link.as_raw_fd() as u32;
+        let mut file = File::from(bpf(ITER_CREATE, &attributes)?);
+        let mut entries: Vec<IterEntry> = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let len = match file.read(&mut buffer) {
+                Ok(len) => len,
+                // The program asks to be called again when its buffer is full.
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => continue,
+                Err(e) => return Err(e),
+            };
+            if len == 0 {
+                return Ok(entries);
+            }
+            let before = entries.len();
+            let past = entries.last().map_or(0, |entry| entry.vma.end);
+            entries.extend(decode_iter(&buffer[..len]).into_iter().filter(|e| e.vma.start >= past));
+            // Past the end the kernel may hand out the last mapping again and again.
+            if entries.len() == before {
+                return Ok(entries);
+            }
+        }
+    }
+}

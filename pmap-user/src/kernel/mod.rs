@@ -1,0 +1,11 @@
+//! The kernel's side: the only folder that knows aya.
+
+mod btf;
+mod iter;
+mod layout;
+mod object;
+mod syscalls;
+mod tracer;
+
+pub use layout::{Missing, ReaderFacts, choose_reader};
+pub use tracer::{Options, StartError, Tracer};

@@ -1,0 +1,296 @@
+//! Loads the programs, attaches them, and hands out what they say.
+
+use std::{
+    collections::HashMap as Table,
+    io,
+    os::fd::{AsFd as _, AsRawFd, RawFd},
+};
+
+use aya::{
+    Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, HashMap, MapData, RingBuf},
+    programs::{BtfTracePoint, Iter, ProgramError},
+};
+use pmap_ebpf::{Config, Reader};
+
+use super::{
+    btf::Btf,
+    iter::VmaIterator,
+    layout::{self, Missing, ReaderFacts},
+    object, syscalls,
+};
+use crate::record::{IterEntry, Record, decode};
+
+/// Programs and the tracepoints that they hang on.
+type Programs = [(&'static str, &'static str)];
+
+/// For the lock's tracepoints without `memcg_path`.
+const LOCK: &Programs =
+    &[("released", "mmap_lock_released"), ("acquired", "mmap_lock_acquire_returned")];
+
+/// For those with it.
+const LOCK_MEMCG: &Programs =
+    &[("released_memcg", "mmap_lock_released"), ("acquired_memcg", "mmap_lock_acquire_returned")];
+
+/// For the other tracepoints.
+const OTHERS: &Programs = &[
+    ("unmapped_area", "vm_unmapped_area"),
+    ("exit_mmap", "exit_mmap"),
+    ("exec", "sched_process_exec"),
+    ("fork", "sched_process_fork"),
+    ("exit", "sched_process_exit"),
+    ("sys_exit", "sys_exit"),
+];
+
+/// Slots of the array `SHARED` (see `pmap-ebpf`, `maps.rs`).
+mod shared {
+    pub(super) const FOLLOW: u32 = 0;
+    pub(super) const LOST: u32 = 2;
+}
+
+/// Why the programs are not at work.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel shows no types.
+    #[error(
+        "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {0}; --follow needs a \
+         kernel built with CONFIG_DEBUG_INFO_BTF"
+    )]
+    NoBtf(io::Error),
+    /// The kernel is too old, or too new.
+    #[error(
+        "this kernel has no {}; --follow needs Linux 6.1 or later with CONFIG_TRACING \
+         (see pmap --check)",
+        .0.0
+    )]
+    Missing(Missing),
+    /// The kernel does not let us.
+    #[error("may not load eBPF programs ({0}): run as root, or with CAP_BPF and CAP_PERFMON")]
+    Permission(String),
+    /// The verifier, or something else, said no.
+    #[error("the kernel refused the eBPF program {program}: {reason}")]
+    Refused {
+        /// Which one.
+        program: String,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// How the tracer is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the ring buffer in bytes: a power of two, and whole pages.
+    pub ring_bytes: u32,
+    /// A reader other than the best that the kernel allows.
+    pub reader: Option<Reader>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { ring_bytes: 8 << 20, reader: None }
+    }
+}
+
+/// The programs at work. Dropped, nothing of them is left in the kernel.
+pub struct Tracer {
+    /// Holds the programs and their links.
+    ebpf: Ebpf,
+    ring: RingBuf<MapData>,
+    spaces: HashMap<MapData, u64, [u64; 6]>,
+    shared: Array<MapData, u64>,
+    iterators: Table<u32, VmaIterator>,
+    reader: Reader,
+}
+
+impl Tracer {
+    /// Loads and attaches every program.
+    ///
+    /// # Errors
+    /// One sentence for each way in which a kernel can refuse.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let types = Btf::read(&layout::wanted()).map_err(StartError::NoBtf)?;
+        let mut config = layout::config(&types, 0).map_err(StartError::Missing)?;
+        let cast = types.function(layout::CAST);
+        let reader = options.reader.unwrap_or_else(|| {
+            layout::choose_reader(ReaderFacts {
+                cast,
+                probe: probe_allowed(),
+                maple: config.range_slots != 0,
+            })
+        });
+        config.reader = reader as u32;
+        let lock = if layout::memcg_path(&types).map_err(StartError::Missing)? {
+            LOCK_MEMCG
+        } else {
+            LOCK
+        };
+        let mut ebpf = load(&config, cast.unwrap_or(0), lock, options.ring_bytes)?;
+        let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
+        let spaces = take(&mut ebpf, "SPACES", HashMap::try_from)?;
+        let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
+        Ok(Self { ebpf, ring, spaces, shared, iterators: Table::new(), reader })
+    }
+
+    /// How the programs read mappings.
+    pub fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// Begins to follow the process of a thread, and its children's if so asked: gives its
+    /// mappings, each with the version at which it was so. Empty where the thread has no address
+    /// space (any more).
+    ///
+    /// # Errors
+    /// What the kernel answers; `ESRCH` where there is no such thread.
+    pub fn follow(&mut self, tid: u32, children: bool) -> io::Result<Vec<IterEntry>> {
+        self.set(shared::FOLLOW, 1 | u64::from(children) << 1)?;
+        let entries = self.read(tid);
+        self.set(shared::FOLLOW, 0)?;
+        entries
+    }
+
+    /// Reads the mappings of a process that is followed; as [`Self::follow`].
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn read(&mut self, tid: u32) -> io::Result<Vec<IterEntry>> {
+        if !self.iterators.contains_key(&tid) {
+            let program = self.ebpf.program("task_vma").ok_or(io::ErrorKind::NotFound)?;
+            let fd = program.fd().map_err(io::Error::other)?;
+            let iterator = VmaIterator::new(fd.as_fd(), tid)?;
+            self.iterators.insert(tid, iterator);
+        }
+        self.iterators[&tid].read()
+    }
+
+    /// Forgets how to read the mappings of a thread that is gone.
+    pub fn forget(&mut self, tid: u32) {
+        self.iterators.remove(&tid);
+    }
+
+    fn set(&mut self, slot: u32, value: u64) -> io::Result<()> {
+        self.shared.set(slot, value, 0).map_err(io::Error::other)
+    }
+
+    /// Hands every waiting record to `each`, until there is none or `each` returns false. Returns
+    /// how many there were.
+    pub fn drain(&mut self, mut each: impl FnMut(Record<'_>) -> bool) -> usize {
+        let mut count = 0;
+        while let Some(item) = self.ring.next() {
+            count += 1;
+            if let Some(record) = decode(&item)
+                && !each(record)
+            {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Version of a followed address space and records that it lost, as they stand now; `None`
+    /// once it ended.
+    pub fn progress(&self, key: u64) -> Option<(u64, u64)> {
+        self.spaces.get(&key, 0).ok().map(|state| (state[0], state[2]))
+    }
+
+    /// Records lost outside of any address space.
+    pub fn lost(&self) -> u64 {
+        self.shared.get(&shared::LOST, 0).unwrap_or(0)
+    }
+}
+
+impl AsRawFd for Tracer {
+    /// Readable when records wait.
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+/// Whether `bpf_probe_read_kernel` is allowed; `kernel/trace/bpf_trace.c` asks lockdown.
+fn probe_allowed() -> bool {
+    !std::fs::read_to_string("/sys/kernel/security/lockdown")
+        .is_ok_and(|state| state.contains("[confidentiality]"))
+}
+
+fn take<M, E: ToString>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    make: impl FnOnce(aya::maps::Map) -> Result<M, E>,
+) -> Result<M, StartError> {
+    let refused = |reason: String| StartError::Refused { program: format!("map {name}"), reason };
+    let map = ebpf.take_map(name).ok_or_else(|| refused("not in the object".into()))?;
+    make(map).map_err(|e| refused(e.to_string()))
+}
+
+fn load(config: &Config, kfunc: u32, lock: &Programs, ring_bytes: u32) -> Result<Ebpf, StartError> {
+    let types = AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
+    // SAFETY: `Config` is `repr(C)`, of `u32` only, so every byte of it is initialised.
+    let bytes = unsafe {
+        std::slice::from_raw_parts((&raw const *config).cast::<u8>(), size_of::<Config>())
+    };
+    let (native, compat) = (syscalls::native(), syscalls::compat());
+    let object = object::with_kfunc(kfunc);
+    let mut ebpf = EbpfLoader::new()
+        .btf(Some(&types))
+        .override_global("CONFIG", bytes, true)
+        .override_global("CLASSES", &native[..], true)
+        .override_global("COMPAT_CLASSES", &compat[..], true)
+        .map_max_entries("RECORDS", ring_bytes)
+        .load(&object)
+        .map_err(|e| match e {
+            EbpfError::MapError(e) if is_permission(&e) => StartError::Permission(e.to_string()),
+            e => StartError::Refused { program: "object".into(), reason: chain(&e) },
+        })?;
+    for (name, tracepoint) in lock.iter().chain(OTHERS) {
+        let program: &mut BtfTracePoint = typed(&mut ebpf, name)?;
+        program.load(tracepoint, &types).map_err(|e| refused(name, e))?;
+    }
+    typed::<Iter>(&mut ebpf, "task_vma")?
+        .load("task_vma", &types)
+        .map_err(|e| refused("task_vma", e))?;
+    for (name, _) in lock.iter().chain(OTHERS) {
+        let program: &mut BtfTracePoint = typed(&mut ebpf, name)?;
+        program.attach().map_err(|e| refused(name, e))?;
+    }
+    Ok(ebpf)
+}
+
+fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, StartError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or(ProgramError::NotLoaded)
+        .and_then(TryInto::try_into)
+        .map_err(|e| refused(name, e))
+}
+
+fn refused(program: &str, error: ProgramError) -> StartError {
+    if is_permission(&error) {
+        return StartError::Permission(format!("program {program}"));
+    }
+    StartError::Refused { program: program.into(), reason: chain(&error) }
+}
+
+/// Whether the kernel's answer at the root of an error is `EPERM`.
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |e| e.source()).any(|e| {
+        // The verifier says no with `EACCES`.
+        e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::EPERM)
+    })
+}
+
+/// An error and what caused it, in one line but for a verifier's log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
