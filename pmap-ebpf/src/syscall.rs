@@ -25,10 +25,8 @@ pub mod class {
     pub const EXEC: u8 = 8;
     /// `prctl`: a range in arguments 2 and 3 when argument 0 is `PR_SET_VMA`.
     pub const PRCTL: u8 = 9;
-    /// `remap_file_pages`: the range is arguments 0 and 1, its result says nothing more.
-    pub const REMAP: u8 = 10;
-    /// `io_setup`: maps a ring at an address of the kernel's choice.
-    pub const IO_SETUP: u8 = 11;
+    /// Maps at an address of the kernel's choice: `io_setup`, `map_shadow_stack`.
+    pub const PLACED: u8 = 10;
     /// 32-bit `ipc`: `shmat` and `shmdt` among others.
-    pub const IPC: u8 = 12;
+    pub const IPC: u8 = 11;
 }

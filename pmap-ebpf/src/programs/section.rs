@@ -199,7 +199,7 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
     let a = &call.args;
     let none = Extent::NOTHING;
     match call.class {
-        class::RANGE | class::REMAP => (Extent::pages(a[0], a[1]), none, 0),
+        class::RANGE => (Extent::pages(a[0], a[1]), none, 0),
         class::MMAP => {
             let at = if a[3] & MAP_ANY_FIXED != 0 {
                 Extent::pages(a[0], a[1])
@@ -228,7 +228,7 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
             (Extent::pages(a[0], len), to, 0)
         }
         class::SHMAT => (chosen(state, a[1], PAGE), none, 0),
-        class::IO_SETUP if state.unmapped != 0 => (chosen(state, 0, 0), none, 0),
+        class::PLACED if state.unmapped != 0 => (chosen(state, 0, 0), none, 0),
         class::FORK => (none, none, 0),
         class::PRCTL if a[0] == PR_SET_VMA => (Extent::pages(a[2], a[3]), none, 0),
         class::PRCTL => (none, none, 0),

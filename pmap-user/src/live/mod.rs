@@ -1,0 +1,13 @@
+//! Records become changes: joins what the kernel says to the tables, and keeps each table honest.
+//!
+//! Pure: records, snapshots and the time come in, changes and requests to read again come out.
+
+mod change;
+mod engine;
+mod files;
+mod space;
+
+pub use change::{Call, Change, Op, Reason};
+pub use engine::{Engine, Totals};
+pub use files::{FileKey, Files, Identity};
+pub use space::Space;

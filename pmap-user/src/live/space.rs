@@ -1,0 +1,272 @@
+//! One followed address space: its table, the version that the table stands at, and what of it is
+//! in doubt.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pmap_ebpf::{IterEntry, Section, Vma, flags, vma_kinds};
+
+use super::{change::Reason, files::Files};
+use crate::{
+    model::Perms,
+    table::{AddressSpace, Entry, Piece},
+};
+
+/// Bits of `vm_flags`, `include/linux/mm.h`.
+const VM_MAYSHARE: u64 = 0x80;
+/// 4 KiB pages: other sizes exist on other machines only.
+const PAGE_SHIFT: u32 = 12;
+
+/// An address space and what is known of it.
+#[derive(Debug)]
+pub struct Space {
+    /// Its number, which no other ever has.
+    pub id: u64,
+    /// Key of its state in the kernel.
+    pub key: u64,
+    /// A process that uses it.
+    pub owner: u32,
+    /// Its regions.
+    pub table: AddressSpace,
+    /// Version that the table stands at.
+    pub version: u64,
+    /// `start_brk`, in bytes.
+    pub start_brk: u64,
+    /// `brk`, in bytes.
+    pub brk: u64,
+    /// `start_stack`, in bytes.
+    pub start_stack: u64,
+    /// Versions whose records never came.
+    pub lost: u64,
+    /// How often it was read again, by reason.
+    pub rereads: BTreeMap<Reason, u64>,
+    /// Pages that the kernel counts and no mapping has.
+    uncounted: i64,
+    /// The newest version at which something is in doubt, and why.
+    doubt: Option<(u64, Reason)>,
+    /// Mappings read by the iterator, not yet taken in.
+    incoming: VecDeque<IterEntry>,
+    /// End of the last one that was taken in.
+    incoming_from: u64,
+    /// Version of the first one.
+    incoming_since: u64,
+    /// Whether the first state was taken in.
+    begun: bool,
+}
+
+/// What a section did to the table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The table follows.
+    Sure,
+    /// Counters show that nothing but the pieces happened; the section's call is not watched.
+    Explained,
+    /// Something is to be read again.
+    Doubt,
+}
+
+impl Space {
+    pub(super) fn new(id: u64, key: u64, owner: u32) -> Self {
+        Self {
+            id,
+            key,
+            owner,
+            table: AddressSpace::default(),
+            version: 0,
+            start_brk: 0,
+            brk: 0,
+            start_stack: 0,
+            lost: 0,
+            rereads: BTreeMap::new(),
+            uncounted: 0,
+            doubt: None,
+            incoming: VecDeque::new(),
+            incoming_from: 0,
+            incoming_since: 0,
+            begun: false,
+        }
+    }
+
+    /// Whether the table is the kernel's at [`Self::version`], as far as anybody can tell.
+    pub fn is_sure(&self) -> bool {
+        self.begun && self.doubt.is_none() && self.incoming.is_empty()
+    }
+
+    /// Whether it is to be read again now.
+    pub fn wants_reading(&self) -> bool {
+        self.incoming.is_empty() && (self.doubt.is_some() || !self.begun)
+    }
+
+    /// Puts the table in doubt from a version on.
+    pub(super) fn doubt(&mut self, version: u64, reason: Reason) {
+        let version = self.doubt.map_or(version, |(v, _)| v.max(version));
+        let reason = self.doubt.map_or(reason, |(_, r)| r);
+        self.doubt = Some((version, reason));
+    }
+
+    /// Takes in what the iterator read: each mapping is merged in where its version stands among
+    /// the records. Nothing that was read counts as "not there": the process may be on its way out.
+    pub(super) fn read(&mut self, entries: Vec<IterEntry>) {
+        let Some(first) = entries.first() else { return };
+        self.incoming_from = 0;
+        self.incoming_since = first.version;
+        self.start_brk = first.start_brk;
+        self.start_stack = first.start_stack;
+        self.incoming = entries.into();
+    }
+
+    /// Takes in what was read at versions before `version`. Returns the reason for the reading
+    /// when it is now taken in whole.
+    fn advance(
+        &mut self,
+        version: u64,
+        files: &mut Files,
+        pieces: &mut Vec<Piece>,
+    ) -> Option<Reason> {
+        let mut last = None;
+        while let Some(entry) = self.incoming.front()
+            && entry.version < version
+        {
+            let entry = *entry;
+            self.incoming.pop_front();
+            let region = region(&entry.vma, files);
+            self.table.replace(self.incoming_from, region.end, &[region], pieces);
+            self.incoming_from = region.end;
+            last = Some(entry);
+        }
+        let last = last?;
+        if !self.incoming.is_empty() {
+            return None;
+        }
+        self.table.replace(self.incoming_from, u64::MAX, &[], pieces);
+        self.version = self.version.max(last.version);
+        self.brk = last.brk;
+        let first = !self.begun;
+        self.begun = true;
+        let healed = match self.doubt {
+            Some((since, reason)) if since <= self.incoming_since => {
+                self.doubt = None;
+                Some(reason)
+            }
+            _ => None,
+        };
+        // With one version throughout, the counters belong to this very state.
+        if self.is_sure() && self.incoming_since == last.version && last.version == self.version {
+            self.uncounted = counted(last.total_vm) - self.pages();
+        }
+        if first { None } else { healed }
+    }
+
+    /// Takes in the rest of what was read, once every record is taken in that was written before.
+    pub(super) fn settle(&mut self, files: &mut Files, pieces: &mut Vec<Piece>) -> Option<Reason> {
+        self.advance(u64::MAX, files, pieces)
+    }
+
+    /// Versions that were skipped if a record of `version` comes now.
+    pub(super) fn note_version(
+        &mut self,
+        version: u64,
+        files: &mut Files,
+        pieces: &mut Vec<Piece>,
+    ) -> Option<Reason> {
+        let healed = self.advance(version, files, pieces);
+        if self.begun && version > self.version + 1 {
+            self.lost += version - self.version - 1;
+            self.doubt(version - 1, Reason::Lost);
+        }
+        healed
+    }
+
+    /// The state at the very beginning, or a part of it.
+    pub(super) fn initial(
+        &mut self,
+        head_flags: u32,
+        section: &Section,
+        vmas: impl Iterator<Item = Vma>,
+        files: &mut Files,
+    ) {
+        let entries: Vec<Entry> = vmas.map(|vma| region(&vma, files)).collect();
+        self.table.replace(section.lo, section.hi, &entries, &mut Vec::new());
+        self.version = self.version.max(section.version);
+        self.brk = section.brk;
+        if head_flags & flags::MORE == 0 {
+            self.begun = true;
+            self.uncounted = counted(section.total_vm) - self.pages();
+            if self.table.len() != section.map_count as usize {
+                self.doubt(section.version, Reason::Counters);
+            }
+        }
+    }
+
+    /// A write section: what it left. `vmas` speak for the range from `lo` to `hi`.
+    pub(super) fn section(
+        &mut self,
+        head_flags: u32,
+        section: &Section,
+        vmas: impl Iterator<Item = Vma>,
+        files: &mut Files,
+        pieces: &mut Vec<Piece>,
+    ) -> Outcome {
+        self.version = section.version;
+        self.brk = section.brk;
+        if head_flags & flags::UNREAD != 0 {
+            self.doubt(section.version, Reason::Unread);
+            return Outcome::Doubt;
+        }
+        if section.lo < section.hi {
+            let entries: Vec<Entry> = vmas.map(|vma| region(&vma, files)).collect();
+            self.table.replace(section.lo, section.hi, &entries, pieces);
+        }
+        if head_flags & flags::TRUNCATED != 0 {
+            self.doubt(section.version, Reason::Truncated);
+        }
+        if head_flags & flags::MORE != 0 || !self.is_sure() {
+            return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
+        }
+        // `total_vm` follows only after a downgrade (`vms_complete_munmap_vmas` of `mm/vma.c`).
+        let agrees = self.table.len() == section.map_count as usize
+            && (head_flags & flags::DOWNGRADE != 0
+                || counted(section.total_vm) - self.pages() == self.uncounted);
+        let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
+        match (agrees, unknown) {
+            (true, false) => Outcome::Sure,
+            (true, true) => Outcome::Explained,
+            (false, _) => {
+                let reason = if unknown { Reason::Extent } else { Reason::Counters };
+                self.doubt(section.version, reason);
+                Outcome::Doubt
+            }
+        }
+    }
+
+    /// The kernel counts `version` sections, and every record that was written is taken in.
+    pub(super) fn caught_up(&mut self, version: u64) {
+        if self.begun && self.incoming.is_empty() && version > self.version {
+            self.lost += version - self.version;
+            self.version = version;
+            self.doubt(version, Reason::Lost);
+        }
+    }
+
+    fn pages(&self) -> i64 {
+        counted(self.table.bytes() >> PAGE_SHIFT)
+    }
+}
+
+/// Counts of pages fit in 52 bits.
+fn counted(pages: u64) -> i64 {
+    pages.cast_signed()
+}
+
+/// A region of the table from a mapping of the kernel.
+fn region(vma: &Vma, files: &mut Files) -> Entry {
+    let shared = if vma.flags & VM_MAYSHARE != 0 { Perms::SHARED.bits() } else { 0 };
+    let has_file = matches!(vma.kind, vma_kinds::FILE | vma_kinds::NAMED_FILE);
+    Entry {
+        start: vma.start,
+        end: vma.end.max(vma.start.saturating_add(1)),
+        offset: if has_file { vma.pgoff << PAGE_SHIFT } else { 0 },
+        what: files.intern(vma),
+        // `VM_READ`, `VM_WRITE` and `VM_EXEC` are the low three bits.
+        perms: Perms::from_bits((vma.flags & 7) as u8 | shared),
+    }
+}
