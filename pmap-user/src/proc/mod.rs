@@ -1,0 +1,39 @@
+//! Everything that is read from `/proc`, and nothing else reads it.
+//!
+//! Parsers take bytes and return the nouns of [`crate::model`]; they print nothing and decide nothing.
+
+mod command;
+mod lines;
+pub mod maps;
+pub mod process;
+pub mod smaps;
+mod sysv;
+pub mod text;
+
+pub use sysv::sysv_minor;
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::model::{Details, Mapping};
+
+/// Why a list of mappings could not be read to its end.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The kernel refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A line has another form than the kernel's `show_map_vma` gives it.
+    #[error("unknown form of the line '{}'; please report it", String::from_utf8_lossy(.0).escape_debug())]
+    Line(Vec<u8>),
+}
+
+/// A list of mappings that is read one after another.
+pub trait Rows {
+    /// Whether there is none at all; to be asked before the first one is read.
+    fn is_empty(&mut self) -> Result<bool, ReadError>;
+
+    /// The next mapping, and what this list knows of it.
+    fn next_row(&mut self) -> Result<Option<(Mapping<'_>, Details<'_>)>, ReadError>;
+}
