@@ -16,6 +16,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs `command` and returns what it wrote on its standard output; a failure quotes its complaint.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let line = shown(command);
+    let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("`{line}` failed ({}): {}", output.status, complaint.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` did not print UTF-8"))
+}
+
 /// What a program says of its version, or nothing where it cannot be run.
 pub(crate) fn version(program: &Path, flag: &str) -> Option<String> {
     let output = Command::new(program).arg(flag).stderr(Stdio::null()).output().ok()?;

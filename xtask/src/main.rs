@@ -5,7 +5,10 @@
 mod command;
 mod debian;
 mod ebpf;
+mod vm;
 mod workspace;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -24,11 +27,24 @@ enum Verb {
     EbpfToolchain,
     /// Build the eBPF object, `pmap-ebpf/pmap.bpf.o`.
     Ebpf(ebpf::Options),
+    /// Run the cases of `xtask/vm/cases` under other kernels, in virtual machines.
+    Vm(vm::Options),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().verb {
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
         Verb::EbpfToolchain => ebpf::install_toolchain(),
         Verb::Ebpf(options) => ebpf::run(&options),
+        Verb::Vm(options) => vm::run(&options),
     }
 }
