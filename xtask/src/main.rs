@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "what a verb prints is its result")]
 
+mod bench;
+mod cargo;
 mod command;
 mod debian;
 mod ebpf;
@@ -29,6 +31,12 @@ enum Verb {
     Ebpf(ebpf::Options),
     /// Run the cases of `xtask/vm/cases` under other kernels, in virtual machines.
     Vm(vm::Options),
+    /// Print how fast pmap is, as ratios to its peers measured in the same run.
+    #[command(subcommand)]
+    Bench(bench::Part),
+    /// A process for the benchmarks to measure.
+    #[command(subcommand, hide = true)]
+    Worker(bench::worker::Work),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +54,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::EbpfToolchain => ebpf::install_toolchain(),
         Verb::Ebpf(options) => ebpf::run(&options),
         Verb::Vm(options) => vm::run(&options),
+        Verb::Bench(part) => bench::run(&part),
+        Verb::Worker(work) => bench::worker::run(&work),
     }
 }

@@ -101,8 +101,8 @@ pub(super) fn pack(root: &Path, cases: &[Case], programs: &Programs, to: &Path) 
     archive.file("init", &read(&root.join("xtask/vm/init"))?);
     archive.file("bin/busybox", &read(Path::new("/bin/busybox"))?);
     archive.file("usr/bin/pmap", &read(&programs.pmap)?);
-    for (name, file) in &programs.tests {
-        archive.file(&format!("tests/{name}"), &read(file)?);
+    for test in &programs.tests {
+        archive.file(&format!("tests/{}", test.name), &read(&test.file)?);
     }
     // Tests know the command by where cargo built it.
     let mut path = String::new();

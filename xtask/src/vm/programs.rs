@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{command, workspace};
+use crate::cargo::{self, Program};
+use crate::workspace;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -14,32 +15,33 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(super) struct Programs {
     /// The command itself.
     pub(super) pmap: PathBuf,
-    /// Each integration test's name and program.
-    pub(super) tests: Vec<(String, PathBuf)>,
+    /// The integration tests.
+    pub(super) tests: Vec<Program>,
 }
 
 /// Builds the programs below `folder`.
 pub(super) fn build(root: &Path, folder: &Path) -> Result<Programs> {
     let target = folder.join("build");
+    let mut build = command(root, &target, &["build", "--bin", "pmap"]);
+    let pmap = cargo::programs(&mut build)?.pop().context("cargo built no program named pmap")?;
     let names = test_names(root)?;
-    let mut build = cargo(root);
-    build.args(["build", "--bin", "pmap"]);
-    command::run(with_common(&mut build, &target))?;
     let mut tests = Vec::new();
     if !names.is_empty() {
-        let mut build = cargo(root);
-        build.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+        let mut build = command(root, &target, &["test", "--no-run"]);
         build.args(names.iter().map(|name| format!("--test={name}")));
-        build.stderr(std::process::Stdio::inherit());
-        tests = executables(&command::output(with_common(&mut build, &target))?)?;
+        tests = cargo::programs(&mut build)?;
+        tests.retain(|program| program.kind == "test");
     }
-    Ok(Programs { pmap: target.join(TARGET).join("release/pmap"), tests })
+    Ok(Programs { pmap: pmap.file, tests })
 }
 
-fn cargo(root: &Path) -> Command {
+fn command(root: &Path, target: &Path, verb: &[&str]) -> Command {
     let mut cargo = Command::new(workspace::cargo());
     cargo
         .current_dir(root)
+        .args(verb)
+        .args(["--release", "--package", "pmap-user", "--target", TARGET, "--target-dir"])
+        .arg(target)
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         // Emulation makes speed worth an optimised build, and size a stripped one.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
@@ -49,21 +51,15 @@ fn cargo(root: &Path) -> Command {
     cargo
 }
 
-fn with_common<'a>(cargo: &'a mut Command, target: &Path) -> &'a mut Command {
-    cargo
-        .args(["--quiet", "--locked", "--release", "--package", "pmap-user"])
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(target)
-}
-
 /// The integration tests of `pmap-user`.
 fn test_names(root: &Path) -> Result<Vec<String>> {
-    let metadata = command::output(Command::new(workspace::cargo()).current_dir(root).args([
-        "metadata",
-        "--no-deps",
-        "--locked",
-        "--format-version=1",
-    ]))?;
+    let metadata =
+        crate::command::output(Command::new(workspace::cargo()).current_dir(root).args([
+            "metadata",
+            "--no-deps",
+            "--locked",
+            "--format-version=1",
+        ]))?;
     let metadata: Value =
         serde_json::from_str(&metadata).context("cannot read cargo's metadata")?;
     let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
@@ -74,20 +70,4 @@ fn test_names(root: &Path) -> Result<Vec<String>> {
         .filter(|target| target["kind"][0] == "test")
         .filter_map(|target| target["name"].as_str().map(str::to_owned))
         .collect())
-}
-
-/// The test programs that cargo says it has made.
-fn executables(messages: &str) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line).context("cannot read cargo's messages")?;
-        if let (Some(name), Some(file), true) = (
-            message["target"]["name"].as_str(),
-            message["executable"].as_str(),
-            message["target"]["kind"][0] == "test",
-        ) {
-            found.push((name.to_owned(), PathBuf::from(file)));
-        }
-    }
-    Ok(found)
 }
