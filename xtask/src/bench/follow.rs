@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let file = folder.join("events");
     let pmap = cargo::release_pmap()?;
+    mount_tracefs();
     let (tracers, absent): (Vec<_>, Vec<_>) =
         peers::tracers(&pmap).into_iter().partition(Tracer::is_installed);
 
@@ -101,6 +102,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     table.print();
     Ok(())
+}
+
+/// Mounts what bpftrace reads the tracepoints from, as perf does by itself; where that fails,
+/// bpftrace says so.
+fn mount_tracefs() {
+    if !Path::new("/sys/kernel/tracing/events").exists() {
+        let _ = Command::new("mount")
+            .args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"])
+            .status();
+    }
 }
 
 /// A loop that nobody follows.
