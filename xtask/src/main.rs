@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "what a verb prints is its result")]
 
+mod assets;
 mod bench;
 mod cargo;
 mod command;
@@ -29,6 +30,8 @@ enum Verb {
     EbpfToolchain,
     /// Build the eBPF object, `pmap-ebpf/pmap.bpf.o`.
     Ebpf(ebpf::Options),
+    /// Write the manual page and the shells' completions.
+    Assets(assets::Options),
     /// Run the cases of `xtask/vm/cases` under other kernels, in virtual machines.
     Vm(vm::Options),
     /// Print how fast pmap is, as ratios to its peers measured in the same run.
@@ -53,6 +56,7 @@ fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::EbpfToolchain => ebpf::install_toolchain(),
         Verb::Ebpf(options) => ebpf::run(&options),
+        Verb::Assets(options) => assets::run(&options),
         Verb::Vm(options) => vm::run(&options),
         Verb::Bench(part) => bench::run(&part),
         Verb::Worker(work) => bench::worker::run(&work),
