@@ -29,7 +29,7 @@ pub(super) fn run(check: bool) -> Result<()> {
     }
     if !stale.is_empty() {
         bail!(
-            "{} not what pmap's command line gives: run `cargo xtask assets` and commit",
+            "not what pmap's command line gives: {}; run `cargo xtask assets` and commit",
             stale.join(", ")
         );
     }
