@@ -1,0 +1,28 @@
+//! Where things are in the checkout.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The root of the checkout that this run belongs to.
+pub(crate) fn root() -> Result<PathBuf> {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .context("cannot tell which checkout this is: start it as `cargo xtask`")?;
+    let root = Path::new(&manifest).parent().context("xtask's manifest has no folder above it")?;
+    Ok(root.to_path_buf())
+}
+
+/// The stock cargo that started this run.
+pub(crate) fn cargo() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// Cargo's home, where it keeps the sources of the dependencies.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = env::var_os("CARGO_HOME") {
+        return Ok(PathBuf::from(home));
+    }
+    let home = env::home_dir().context("cannot find cargo's home: set CARGO_HOME or HOME")?;
+    Ok(home.join(".cargo"))
+}
