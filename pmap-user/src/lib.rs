@@ -5,7 +5,6 @@ pub mod follow;
 pub mod kernel;
 pub mod live;
 pub mod model;
-pub mod model;
 pub mod proc;
 pub mod rc;
 pub mod record;

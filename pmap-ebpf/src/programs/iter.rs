@@ -42,6 +42,9 @@ unsafe extern "C" fn task_vma(ctx: *mut Context) -> i32 {
             }
             let group = half(task, config!(task_tgid));
             let _ = GROUPS.insert(&group, &((*how >> 1) as u32 & 1), 0);
+            if *how & 4 != 0 {
+                return 0;
+            }
             let state = SpaceState {
                 space: next_space(),
                 brk: word(mm, config!(mm_brk)),

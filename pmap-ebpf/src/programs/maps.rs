@@ -24,7 +24,8 @@ pub(super) static SHARED: Array<u64> = Array::with_max_entries(3, 0);
 
 /// Slots of [`SHARED`].
 pub(super) mod shared {
-    /// Bit 0: the iterator begins to follow what it walks; bit 1: its children too.
+    /// Bit 0: the iterator begins to follow what it walks; bit 1: its children too; bit 2: from
+    /// its next exec on.
     pub(in super::super) const FOLLOW: u32 = 0;
     /// When the reader was last woken, in ns.
     pub(in super::super) const LAST_WAKE: u32 = 1;

@@ -1,17 +1,310 @@
-//! The live view of the changes of mappings.
+//! `--follow`: the loop around the tracer, the tables and the views. The only folder with tokio.
 
-use std::process::ExitCode;
+mod check;
+mod listing;
+mod names;
+mod privileges;
+mod reconcile;
+mod session;
+mod target;
 
-use crate::cli::Follow;
+use std::{
+    env,
+    io::{self, ErrorKind, IsTerminal as _},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+
+pub use check::check;
+
+use crate::{
+    cli::{Color, Follow},
+    kernel::{Options, Tracer},
+    proc::process::Target,
+    snapshot::status,
+    view::Format,
+};
+use reconcile::{Job, Reader, Schedule};
+use session::Session;
+use target::Command;
+
+/// Between two looks into the ring while records come: the kernel wakes us no more often.
+const BREATH: Duration = Duration::from_millis(1);
+/// Between two looks at what nothing announces: lost records, calls that do not return.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Why `--follow` ended without a summary.
+enum Failure {
+    /// A sentence for the user, and the exit status.
+    Say(String, u8),
+    /// Standard output failed.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
 
 /// Follows processes, and returns the exit status.
 pub fn run(follow: &Follow) -> ExitCode {
-    eprintln!("pmap: --follow is not part of this build; {} PIDs not followed", follow.pids.len());
-    ExitCode::FAILURE
+    match start(follow) {
+        Ok(code) => code,
+        Err(Failure::Say(text, code)) => {
+            complain(&text);
+            ExitCode::from(code)
+        }
+        // Whoever read from us has gone, or the terminal has: nobody is there to tell.
+        Err(Failure::Output(error))
+            if error.kind() == ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EIO) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            complain(&format!("write error: {text}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-/// Says what this kernel allows.
-pub fn check() -> ExitCode {
-    eprintln!("pmap: --check is not part of this build");
-    ExitCode::FAILURE
+fn complain(text: &str) {
+    use io::Write as _;
+    // Where even that cannot be written there is nobody to tell.
+    let _ = writeln!(io::stderr(), "pmap: {text}");
+}
+
+fn say(text: impl Into<String>) -> Failure {
+    Failure::Say(text.into(), status::FAILED)
+}
+
+/// Everything up to the first record, and then the loop.
+fn start(follow: &Follow) -> Result<ExitCode, Failure> {
+    let (targets, mut missing) = find(follow)?;
+    let mut command = match &follow.command {
+        Some(words) => Some(
+            Command::prepare(words)
+                .map_err(|e| say(format!("cannot start the command: {}", plain(&e))))?,
+        ),
+        None => None,
+    };
+    let mut options = Options::default();
+    if let Some(kib) = follow.buffer_kib {
+        options.ring_bytes = ring_bytes(kib);
+    }
+    let tracer = Tracer::start(options).map_err(|e| say(e.to_string()))?;
+    let out = session::stdout()?;
+    let mut session = Session::new(tracer, follow, out, colour(follow.color), is_loose_heap());
+    for target in &targets {
+        let pid = target.head().pid;
+        match session.begin(target) {
+            Ok(true) => {}
+            Ok(false) => {
+                complain(&format!("process {pid} ended before it could be followed"));
+                missing |= status::NOT_FOUND;
+            }
+            Err(e) => return Err(say(format!("cannot read the mappings of {pid}: {}", plain(&e)))),
+        }
+    }
+    if let Some(command) = &command {
+        session
+            .tracer
+            .follow_from_exec(command.pid(), follow.children)
+            .map_err(|e| say(format!("cannot follow the command: {}", plain(&e))))?;
+        session.living.insert(command.pid());
+    }
+    if session.living.is_empty() {
+        return Ok(ExitCode::from(missing));
+    }
+    privileges::drop_unneeded()
+        .map_err(|e| say(format!("cannot give up privileges: {}", plain(&e))))?;
+    if follow.table {
+        session.list();
+        session.flush()?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| say(format!("cannot wait for events: {}", plain(&e))))?;
+    let ended = runtime.block_on(watch(&mut session, follow, command.as_mut()));
+    // The thread that reads smaps may be in the middle of a long read.
+    runtime.shutdown_background();
+    let status = ended?;
+    session.pump();
+    session.summarise();
+    session.flush()?;
+    Ok(status.map_or(ExitCode::from(missing), target::exit_code))
+}
+
+/// Opens the processes that were named, and says what cannot be followed.
+fn find(follow: &Follow) -> Result<(Vec<Target>, u8), Failure> {
+    let mut targets: Vec<Target> = Vec::new();
+    let mut missing = 0;
+    for &pid in &follow.pids {
+        let Some(target) = Target::open(pid, follow.snapshot.view.charset, None) else {
+            complain(&format!("no process {pid}"));
+            missing |= status::NOT_FOUND;
+            continue;
+        };
+        if target.is_kernel_thread() {
+            return Err(say(format!("process {pid} is a kernel thread: it has no mappings")));
+        }
+        if target.living_thread().is_none() {
+            return Err(say(format!("process {pid} has ended and has no mappings (a zombie)")));
+        }
+        if targets.iter().all(|known| known.head().pid != target.head().pid) {
+            targets.push(target);
+        }
+    }
+    if targets.is_empty() && follow.command.is_none() {
+        return Err(Failure::Say("nothing to follow".into(), missing));
+    }
+    Ok((targets, missing))
+}
+
+/// Takes in records until everything that is followed has ended, or a signal ends it. Returns the
+/// command's wait status, where there is a command.
+async fn watch(
+    session: &mut Session<'_>,
+    follow: &Follow,
+    mut command: Option<&mut Command>,
+) -> Result<Option<i32>, Failure> {
+    let listen = |kind| -> Result<Signal, Failure> {
+        signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))))
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut list = listen(SignalKind::user_defined1())?;
+    let mut child = listen(SignalKind::child())?;
+    let ready = session
+        .tracer
+        .readiness()
+        // SAFETY: an `OwnedFd` is open, and stays the same, for as long as it is owned.
+        .and_then(|fd| unsafe {
+            AsyncFd::register_with_interest(fd, Interest::READABLE).map_err(Into::into)
+        })
+        .map_err(|e| say(format!("cannot wait for records: {}", plain(&e))))?;
+    let all = follow.json || matches!(follow.snapshot.view.format, Format::Details(_));
+    let mut reader = Reader::start(session.versions.clone(), all);
+    if let Some(command) = &mut command {
+        command.start().map_err(|e| {
+            let words = follow.command.as_deref().unwrap_or_default();
+            let name = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
+            let code = if e.kind() == ErrorKind::NotFound { 127 } else { 126 };
+            Failure::Say(format!("cannot run {name}: {}", plain(&e)), code)
+        })?;
+    }
+    let mut told_to_end = false;
+    let mut last_tick = Instant::now();
+    loop {
+        let mut count = session.pump();
+        if session.heal() {
+            count += session.pump();
+        }
+        session.flush()?;
+        look(session, follow, &reader);
+        let ended = command.as_ref().map(|command| command.ended());
+        if let Some(Some(status)) = ended {
+            session.living.remove(&command.as_ref().map_or(0, |c| c.pid()));
+            if session.living.is_empty() {
+                return Ok(Some(status));
+            }
+        }
+        if session.living.is_empty() && command.is_none() {
+            return Ok(None);
+        }
+        if last_tick.elapsed() >= TICK {
+            last_tick = Instant::now();
+            session.bury();
+        }
+        let pause = if count > 0 { BREATH } else { TICK };
+        let stop = tokio::select! {
+            guard = ready.readable(), if count == 0 => {
+                if let Ok(mut guard) = guard {
+                    guard.clear_ready();
+                }
+                false
+            }
+            Some(report) = reader.reports.recv() => {
+                session.pump();
+                if let Some(schedule) = session.schedules.get_mut(&report.job.space) {
+                    schedule.take(report, &mut session.engine);
+                }
+                false
+            }
+            Some(()) = list.recv() => {
+                session.pump();
+                session.list();
+                false
+            }
+            Some(()) = child.recv() => false,
+            Some(()) = interrupt.recv() => true,
+            Some(()) = terminate.recv() => true,
+            () = sleep(pause) => false,
+        };
+        if stop {
+            match &command {
+                // The command decides how it ends; asked twice, we go without it.
+                Some(command) if !told_to_end => {
+                    // SAFETY: a number; our own child.
+                    unsafe { libc::kill(command.pid().cast_signed(), libc::SIGTERM) };
+                    told_to_end = true;
+                }
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Asks for the smaps of every address space whose time it is.
+fn look(session: &mut Session<'_>, follow: &Follow, reader: &Reader) {
+    let now = Instant::now();
+    let jobs: Vec<Job> = session
+        .engine
+        .spaces()
+        .map(|space| Job { space: space.id, key: space.key, pid: space.owner })
+        .collect();
+    for job in jobs {
+        let schedule = session
+            .schedules
+            .entry(job.space)
+            .or_insert_with(|| Schedule::new(follow.smaps_interval, follow.smaps_budget));
+        if schedule.is_due(now) {
+            reader.ask(job);
+        }
+    }
+}
+
+/// An error of the system without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// A ring's size: a power of two of whole pages, from one page to 1 GiB.
+fn ring_bytes(kib: u32) -> u32 {
+    kib.clamp(4, 1 << 20).next_power_of_two() << 10
+}
+
+fn colour(when: Color) -> bool {
+    match when {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    }
+}
+
+/// Before 6.6 `/proc/PID/maps` called more regions `[heap]` (see `live::Space`).
+fn is_loose_heap() -> bool {
+    crate::proc::kernel_release().is_some_and(|release| release < (6, 6))
 }

@@ -8,4 +8,5 @@ mod syscalls;
 mod tracer;
 
 pub use layout::{Missing, ReaderFacts, choose_reader};
-pub use tracer::{Options, StartError, Tracer};
+pub use pmap_ebpf::Reader;
+pub use tracer::{Options, StartError, Tracer, Versions};

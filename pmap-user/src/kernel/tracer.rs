@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap as Table,
     io,
-    os::fd::{AsFd as _, AsRawFd, RawFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use aya::{
@@ -97,7 +98,7 @@ pub struct Tracer {
     /// Holds the programs and their links.
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
-    spaces: HashMap<MapData, u64, [u64; 6]>,
+    spaces: Arc<HashMap<MapData, u64, [u64; 6]>>,
     shared: Array<MapData, u64>,
     iterators: Table<u32, VmaIterator>,
     reader: Reader,
@@ -127,7 +128,7 @@ impl Tracer {
         };
         let mut ebpf = load(&config, cast.unwrap_or(0), lock, options.ring_bytes)?;
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
-        let spaces = take(&mut ebpf, "SPACES", HashMap::try_from)?;
+        let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
         Ok(Self { ebpf, ring, spaces, shared, iterators: Table::new(), reader })
     }
@@ -144,7 +145,19 @@ impl Tracer {
     /// # Errors
     /// What the kernel answers; `ESRCH` where there is no such thread.
     pub fn follow(&mut self, tid: u32, children: bool) -> io::Result<Vec<IterEntry>> {
-        self.set(shared::FOLLOW, 1 | u64::from(children) << 1)?;
+        self.follow_how(tid, 1 | u64::from(children) << 1)
+    }
+
+    /// Begins to follow the process of a thread when it executes a program.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn follow_from_exec(&mut self, tid: u32, children: bool) -> io::Result<()> {
+        self.follow_how(tid, 1 | u64::from(children) << 1 | 4).map(drop)
+    }
+
+    fn follow_how(&mut self, tid: u32, how: u64) -> io::Result<Vec<IterEntry>> {
+        self.set(shared::FOLLOW, how)?;
         let entries = self.read(tid);
         self.set(shared::FOLLOW, 0)?;
         entries
@@ -188,10 +201,19 @@ impl Tracer {
         count
     }
 
-    /// Version of a followed address space and records that it lost, as they stand now; `None`
-    /// once it ended.
-    pub fn progress(&self, key: u64) -> Option<(u64, u64)> {
-        self.spaces.get(&key, 0).ok().map(|state| (state[0], state[2]))
+    /// A descriptor that is readable when records wait.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn readiness(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the ring's own descriptor, which lives as long as the tracer.
+        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
+        ring.try_clone_to_owned()
+    }
+
+    /// Tells the versions of address spaces, also on another thread.
+    pub fn versions(&self) -> Versions {
+        Versions(Arc::clone(&self.spaces))
     }
 
     /// Records lost outside of any address space.
@@ -200,10 +222,15 @@ impl Tracer {
     }
 }
 
-impl AsRawFd for Tracer {
-    /// Readable when records wait.
-    fn as_raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+/// The versions of followed address spaces as they stand now.
+#[derive(Clone)]
+pub struct Versions(Arc<HashMap<MapData, u64, [u64; 6]>>);
+
+impl Versions {
+    /// Version of the address space with a key and a number; `None` once it ended.
+    pub fn get(&self, key: u64, space: u64) -> Option<u64> {
+        let [version, number, ..] = self.0.get(&key, 0).ok()?;
+        (number == space).then_some(version)
     }
 }
 

@@ -54,8 +54,12 @@ pub struct Engine {
     pending: BTreeMap<u64, VecDeque<Pending>>,
     /// Names, shared by all address spaces.
     pub files: Files,
+    /// Address spaces that ended, kept until what they changed is told.
+    ended: Vec<u64>,
     /// Failed calls are told too.
     pub failed: bool,
+    /// See [`Space::loose_heap`].
+    pub loose_heap: bool,
     totals: Totals,
 }
 
@@ -101,6 +105,7 @@ impl Engine {
             .entry(first.space)
             .or_insert_with(|| Space::new(first.space, first.key, owner));
         space.key = first.key;
+        space.loose_heap = self.loose_heap;
         space.read(entries);
         Some(first.space)
     }
@@ -158,10 +163,12 @@ impl Engine {
                     let mut new = Space::new(head.space, space.key, space.owner);
                     new.start_brk = space.start_brk;
                     new.start_stack = space.start_stack;
+                    new.loose_heap = self.loose_heap;
                     self.spaces.insert(head.space, new);
                 }
                 let op = if forked { Op::Fork { child } } else { Op::Exec };
-                self.queue(head, 0, op, Vec::new(), false);
+                // An exec is told with the image's first mappings, which follow.
+                self.queue(head, 0, op, Vec::new(), !forked);
                 self.flush(head.space, out);
             }
             Body::SpaceEnd => self.end(head.space, out),
@@ -180,6 +187,11 @@ impl Engine {
         let Some(space) = spaces.get_mut(&head.space) else { return };
         if head.flags & flags::INITIAL != 0 {
             space.initial(head.flags, section, vmas, files);
+            if head.flags & flags::MORE == 0 {
+                let image = space.table.iter().map(Verdict::Added).collect();
+                self.begin(head.space, image);
+                self.flush(head.space, out);
+            }
             return;
         }
         let mut reread = Vec::new();
@@ -218,6 +230,17 @@ impl Engine {
         let waits = matches!(op, Op::Call(_));
         self.queue(head, version, op, pieces, waits);
         self.flush(head.space, out);
+    }
+
+    /// The first state of an address space is taken in: the exec that brought it can be told.
+    fn begin(&mut self, id: u64, image: Vec<Piece>) {
+        let first = self.pending.get_mut(&id).and_then(|queue| {
+            queue.iter_mut().find(|pending| pending.change.op == Op::Exec && pending.waiting)
+        });
+        if let Some(pending) = first {
+            pending.change.pieces = image;
+            pending.waiting = false;
+        }
     }
 
     fn result(&mut self, head: &Header, result: &SyscallResult, out: &mut Vec<Change>) {
@@ -287,10 +310,17 @@ impl Engine {
 
     fn end(&mut self, id: u64, out: &mut Vec<Change>) {
         self.release(id, out);
-        if let Some(space) = self.spaces.remove(&id) {
-            self.totals.lost += space.lost;
-            for (reason, count) in space.rereads {
-                *self.totals.rereads.entry(reason).or_default() += count;
+        self.ended.push(id);
+    }
+
+    /// Forgets the address spaces that ended, once what they changed was told.
+    pub fn reap(&mut self) {
+        for id in std::mem::take(&mut self.ended) {
+            if let Some(space) = self.spaces.remove(&id) {
+                self.totals.lost += space.lost;
+                for (reason, count) in space.rereads {
+                    *self.totals.rereads.entry(reason).or_default() += count;
+                }
             }
         }
     }

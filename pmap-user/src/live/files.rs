@@ -31,6 +31,8 @@ impl FileKey {
 /// Something that names mappings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// Whether it is the kernel's or a driver's own, so that where it lies names nothing.
+    pub special: bool,
     /// Device of the file, as `/proc/PID/maps` shows it.
     pub device: Device,
     /// Inode of the file, as `/proc/PID/maps` shows it.
@@ -53,6 +55,7 @@ pub struct Files {
 impl Default for Files {
     fn default() -> Self {
         let anonymous = Identity {
+            special: false,
             device: Device::default(),
             inode: 0,
             text: Some(Box::default()),
@@ -107,6 +110,7 @@ impl Files {
         let is_file = matches!(key.kind, vma_kinds::FILE | vma_kinds::NAMED_FILE);
         let what = if is_file { What::file(index) } else { What::plain(index) };
         self.identities.push(Identity {
+            special: key.kind == vma_kinds::SPECIAL,
             // The kernel's `dev_t`: `include/linux/kdev_t.h`.
             device: Device { major: key.dev >> 20, minor: key.dev & 0xf_ffff },
             inode: key.inode,

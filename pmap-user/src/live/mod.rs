@@ -8,6 +8,7 @@ mod files;
 mod space;
 
 pub use change::{Call, Change, Op, Reason};
+pub(crate) use engine::is_error;
 pub use engine::{Engine, Totals};
 pub use files::{FileKey, Files, Identity};
 pub use space::Space;

@@ -7,7 +7,7 @@ use pmap_ebpf::{IterEntry, Section, Vma, flags, vma_kinds};
 
 use super::{change::Reason, files::Files};
 use crate::{
-    model::Perms,
+    model::{Mapping, Perms},
     table::{AddressSpace, Entry, Piece},
 };
 
@@ -35,6 +35,8 @@ pub struct Space {
     pub brk: u64,
     /// `start_stack`, in bytes.
     pub start_stack: u64,
+    /// Whether this kernel calls a region that only touches the heap `[heap]`.
+    pub loose_heap: bool,
     /// Versions whose records never came.
     pub lost: u64,
     /// How often it was read again, by reason.
@@ -75,6 +77,7 @@ impl Space {
             start_brk: 0,
             brk: 0,
             start_stack: 0,
+            loose_heap: false,
             lost: 0,
             rereads: BTreeMap::new(),
             uncounted: 0,
@@ -245,6 +248,43 @@ impl Space {
             self.version = version;
             self.doubt(version, Reason::Lost);
         }
+    }
+
+    /// A region of this address space in the words of `/proc/PID/maps`. A name that is not known
+    /// in full is its last component; one that is not known at all is empty.
+    pub fn mapping<'a>(&self, entry: &Entry, files: &'a Files) -> Mapping<'a> {
+        let identity = files.get(entry.what);
+        let name: &[u8] = match (&identity.text, &identity.base) {
+            _ if !entry.what.is_file() && !identity.special && self.is_heap(entry) => b"[heap]",
+            _ if !entry.what.is_file() && !identity.special && self.is_stack(entry) => b"[stack]",
+            (Some(text), _) => text,
+            (None, Some(base)) => base,
+            (None, None) => b"",
+        };
+        Mapping {
+            start: entry.start,
+            end: entry.end,
+            perms: entry.perms,
+            offset: entry.offset,
+            device: identity.device,
+            inode: identity.inode,
+            name,
+        }
+    }
+
+    /// `vma_is_initial_heap` of `include/linux/mm.h`; before 6.6, `fs/proc/task_mmu.c` let a region
+    /// that only touches the heap count as a part of it.
+    fn is_heap(&self, entry: &Entry) -> bool {
+        if self.loose_heap {
+            entry.start <= self.brk && entry.end >= self.start_brk
+        } else {
+            entry.start < self.brk && entry.end > self.start_brk
+        }
+    }
+
+    /// `vma_is_initial_stack`.
+    fn is_stack(&self, entry: &Entry) -> bool {
+        entry.start <= self.start_stack && entry.end >= self.start_stack
     }
 
     fn pages(&self) -> i64 {

@@ -6,6 +6,7 @@ mod command;
 mod lines;
 pub mod maps;
 pub mod process;
+pub mod query;
 pub mod smaps;
 mod sysv;
 pub mod text;
@@ -36,4 +37,10 @@ pub trait Rows {
 
     /// The next mapping, and what this list knows of it.
     fn next_row(&mut self) -> Result<Option<(Mapping<'_>, Details<'_>)>, ReadError>;
+}
+
+/// Major and minor number of the running kernel's release.
+pub fn kernel_release() -> Option<(u16, u8)> {
+    let version = procfs::sys::kernel::Version::current().ok()?;
+    Some((version.major.into(), version.minor))
 }

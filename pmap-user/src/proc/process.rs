@@ -59,6 +59,21 @@ impl Target {
         self.handle.open_relative(list.file()).map_err(into_io)
     }
 
+    /// A thread that has the process's mappings; `None` where there is none (any more).
+    pub fn living_thread(&self) -> Option<u32> {
+        if !self.leader_gone {
+            return Some(self.head.pid);
+        }
+        let tasks = self.handle.tasks().ok()?.flatten();
+        tasks.filter(|task| task.tid != task.pid).find_map(|task| task.tid.try_into().ok())
+    }
+
+    /// Whether it is a thread of the kernel, which has no mappings.
+    pub fn is_kernel_thread(&self) -> bool {
+        // `PF_KTHREAD` of `include/linux/sched.h`.
+        self.handle.stat().is_ok_and(|stat| stat.flags & 0x0020_0000 != 0)
+    }
+
     /// Opens the list of a thread that is still alive, for a process whose first thread has ended: the
     /// kernel shows no mappings for that one, though the others have them still.
     ///

@@ -12,9 +12,13 @@ mod number;
 mod output;
 mod packed;
 mod short;
+mod stream;
+mod stream_json;
 
 pub use json::{SCHEMA, push_json_string};
 pub use output::Output;
+pub use stream::{Clock, Lines, Piece};
+pub use stream_json::{push_change, push_summary};
 
 use std::io::Write;
 

@@ -1,0 +1,321 @@
+//! Everything that is known while processes are followed, and how a record becomes a line.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Write as _},
+    time::Instant,
+};
+
+use super::{listing, names::Resolver, reconcile::Schedule};
+use crate::{
+    cli::Follow,
+    kernel::{Tracer, Versions},
+    live::{Change, Engine, Op},
+    model::Process,
+    proc::{process::List, process::Target, query::Names},
+    table::{Piece as Verdict, Verdict as Kind},
+    view::{self, Clock, Lines, Output, Piece, Renderer},
+};
+
+/// Records that are taken in before their changes are told.
+const BATCH: usize = 1024;
+
+/// The state of `--follow`.
+pub(super) struct Session<'a> {
+    pub(super) tracer: Tracer,
+    pub(super) engine: Engine,
+    pub(super) versions: Versions,
+    pub(super) schedules: BTreeMap<u64, Schedule>,
+    /// Processes that have not ended.
+    pub(super) living: BTreeSet<u32>,
+    resolver: Resolver,
+    processes: BTreeMap<u32, Process>,
+    sysv_minor: Option<u32>,
+    follow: &'a Follow,
+    clock: Clock,
+    lines: Lines,
+    pub(super) out: Output<File>,
+    changes: Vec<Change>,
+    /// When an address space may be read again.
+    patience: Instant,
+    drift: u64,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        tracer: Tracer,
+        follow: &'a Follow,
+        out: Output<File>,
+        colour: bool,
+        loose_heap: bool,
+    ) -> Self {
+        let clock = clock();
+        let versions = tracer.versions();
+        let mut engine = Engine::default();
+        engine.failed = follow.failed;
+        engine.loose_heap = loose_heap;
+        Self {
+            tracer,
+            engine,
+            versions,
+            schedules: BTreeMap::new(),
+            living: BTreeSet::new(),
+            resolver: Resolver::default(),
+            processes: BTreeMap::new(),
+            sysv_minor: crate::proc::sysv_minor(),
+            follow,
+            clock,
+            lines: Lines::new(&follow.snapshot.view, clock, colour),
+            out,
+            changes: Vec::new(),
+            patience: Instant::now(),
+            drift: 0,
+        }
+    }
+
+    /// Begins to follow a process that is there. `false` where it has no mappings any more.
+    pub(super) fn begin(&mut self, target: &Target) -> io::Result<bool> {
+        let pid = target.head().pid;
+        let Some(tid) = target.living_thread() else { return Ok(false) };
+        let entries = self.tracer.follow(tid, self.follow.children)?;
+        let Some(id) = self.engine.read(pid, entries) else { return Ok(false) };
+        self.living.insert(pid);
+        self.processes.insert(pid, target.head().clone());
+        self.pump();
+        let names = target.open_list(List::Maps).ok().map(Names::new);
+        self.resolver.begin(&mut self.engine, id, names);
+        Ok(true)
+    }
+
+    /// Takes in every record that waits, and tells what they changed. Returns how many there were.
+    pub(super) fn pump(&mut self) -> usize {
+        // Versions first: every record of a version that the kernel counts already is in the ring.
+        let versions: Vec<(u64, Option<u64>)> = self
+            .engine
+            .spaces()
+            .map(|space| (space.id, self.versions.get(space.key, space.id)))
+            .collect();
+        let mut total = 0;
+        loop {
+            let (engine, changes) = (&mut self.engine, &mut self.changes);
+            let mut count = 0;
+            self.tracer.drain(|record| {
+                engine.record(&record, changes);
+                count += 1;
+                count < BATCH
+            });
+            total += count;
+            self.tell();
+            if count < BATCH || self.out.failed() {
+                break;
+            }
+        }
+        let now = monotonic();
+        for (id, version) in versions {
+            if let Some(version) = version {
+                self.engine.caught_up(id, version, now, &mut self.changes);
+            }
+        }
+        self.engine.tick(now, &mut self.changes);
+        self.tell();
+        total
+    }
+
+    /// Reads again what is in doubt. Returns whether anything was read.
+    pub(super) fn heal(&mut self) -> bool {
+        let begin = Instant::now();
+        if begin < self.patience {
+            return false;
+        }
+        let wanting: Vec<(u64, u32)> = self
+            .engine
+            .spaces()
+            .filter(|space| space.wants_reading())
+            .map(|space| (space.id, space.owner))
+            .collect();
+        let mut any = false;
+        for (id, pid) in wanting {
+            let Some(target) = Target::open(pid, self.follow.snapshot.view.charset, None) else {
+                continue;
+            };
+            let Some(tid) = target.living_thread() else { continue };
+            if let Ok(entries) = self.tracer.read(tid)
+                && entries.first().is_some_and(|entry| entry.space == id)
+            {
+                self.engine.read(pid, entries);
+                any = true;
+            }
+        }
+        // Reading again stops the target's writers: never more than a part of the time.
+        let cost = begin.elapsed();
+        self.patience = Instant::now() + cost * 4;
+        any
+    }
+
+    /// Tells the changes that are ready.
+    fn tell(&mut self) {
+        self.greet();
+        self.resolver.resolve_fresh(&mut self.engine);
+        let changes = std::mem::take(&mut self.changes);
+        for change in &changes {
+            match change.op {
+                Op::Exit { .. } => {
+                    self.living.remove(&change.pid);
+                }
+                Op::Fork { child } => {
+                    self.living.insert(child);
+                    if let Some(parent) = self.processes.get(&change.pid) {
+                        let process = Process { pid: child, ..parent.clone() };
+                        self.processes.insert(child, process);
+                    }
+                }
+                _ => {}
+            }
+            self.print(change);
+        }
+        self.changes = changes;
+        self.changes.clear();
+        self.engine.reap();
+        let engine = &self.engine;
+        self.resolver.retain(|id| engine.space(id).is_some());
+        self.schedules.retain(|id, schedule| {
+            let keep = engine.space(*id).is_some();
+            if !keep {
+                self.drift += schedule.drift;
+            }
+            keep
+        });
+    }
+
+    /// Opens the lists of address spaces that have just begun.
+    fn greet(&mut self) {
+        let new: Vec<(u64, u32, u64)> = self
+            .engine
+            .spaces()
+            .filter(|space| !self.resolver.knows(space.id) && space.key != 0)
+            .map(|space| (space.id, space.owner, space.start_stack))
+            .collect();
+        for (id, pid, start_stack) in new {
+            let charset = self.follow.snapshot.view.charset;
+            let Some(target) = Target::open(pid, charset, self.sysv_minor) else { continue };
+            let names = target.open_list(List::Maps).ok().map(Names::new);
+            self.resolver.begin(&mut self.engine, id, names);
+            let head = Process { start_stack, ..target.head().clone() };
+            self.processes.insert(pid, head);
+        }
+    }
+
+    fn print(&mut self, change: &Change) {
+        let nobody = Process::default();
+        let owner = self.engine.space(change.space).map_or(change.pid, |space| space.owner);
+        let process = self.processes.get(&owner).unwrap_or(&nobody);
+        let files = &self.engine.files;
+        let space = self.engine.space(change.space);
+        let name = |entry| space.map(|space| space.mapping(entry, files));
+        let pieces: Vec<Piece<'_>> = change
+            .pieces
+            .iter()
+            .filter_map(|piece: &Verdict| match piece {
+                Kind::Added(e) => Some(Piece::Added(name(e)?)),
+                Kind::Removed(e) => Some(Piece::Removed(name(e)?)),
+                Kind::Changed(a, b) => Some(Piece::Changed(name(a)?, name(b)?)),
+                Kind::Kept(_) => None,
+            })
+            .collect();
+        if self.follow.json {
+            view::push_change(self.out.row(), change, &pieces, self.clock);
+        } else {
+            self.lines.push(self.out.row(), change, &pieces, process);
+        }
+    }
+
+    /// Prints every live table, in the format that the options chose.
+    pub(super) fn list(&mut self) {
+        let ids: Vec<u64> = self.engine.spaces().map(|space| space.id).collect();
+        for id in ids {
+            self.resolver.refresh(&mut self.engine, id);
+            let Some(space) = self.engine.space(id) else { continue };
+            let nobody = Process { pid: space.owner, ..Process::default() };
+            let process = self.processes.get(&space.owner).unwrap_or(&nobody);
+            let none = super::reconcile::Extra::default();
+            let schedule = self.schedules.get(&id);
+            let extra = schedule.map_or(&none, |schedule| &schedule.extra);
+            let view = &self.follow.snapshot.view;
+            let mut renderer = if self.follow.json {
+                Renderer::json(view)
+            } else {
+                let age = schedule.and_then(|s| s.looked).map(|at| at.elapsed());
+                let sure = if space.is_sure() { "" } else { ", being read again" };
+                let figures = match age {
+                    Some(age) => format!("{:.1} s old", age.as_secs_f64()),
+                    None => "not yet read".into(),
+                };
+                let line = format!(
+                    "# live table of process {}, version {}{sure}; figures of smaps: {figures}\n",
+                    space.owner, space.version,
+                );
+                self.out.row().extend_from_slice(line.as_bytes());
+                Renderer::text(view)
+            };
+            let gate = self.resolver.has_gate(id);
+            let files = &self.engine.files;
+            listing::print(space, files, gate, extra, process, &mut renderer, &mut self.out);
+        }
+    }
+
+    /// Prints the line at the end.
+    pub(super) fn summarise(&mut self) {
+        let mut totals = self.engine.totals();
+        totals.lost += self.tracer.lost();
+        let drift = self.drift + self.schedules.values().map(|s| s.drift).sum::<u64>();
+        if self.follow.json {
+            view::push_summary(self.out.row(), &totals, drift);
+        } else {
+            self.lines.push_summary(self.out.row(), &totals, drift);
+        }
+    }
+
+    /// Processes that ended without a word: their exit was lost, or they were killed before.
+    pub(super) fn bury(&mut self) {
+        let charset = self.follow.snapshot.view.charset;
+        self.living.retain(|pid| Target::open(*pid, charset, None).is_some());
+    }
+
+    /// Writes out what is ready.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// ns of `CLOCK_MONOTONIC`.
+pub(super) fn monotonic() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC)
+}
+
+fn read_clock(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills in the time.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// How the kernel's time becomes the user's.
+fn clock() -> Clock {
+    let utc = read_clock(libc::CLOCK_REALTIME);
+    let seconds = (utc / 1_000_000_000).cast_signed();
+    // SAFETY: plain data, for which all zeros is a value; the call fills it in.
+    let local = unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const seconds, &raw mut local);
+        local
+    };
+    Clock { to_utc: utc.wrapping_sub(monotonic()), to_local: local.tm_gmtoff * 1_000_000_000 }
+}
+
+/// Standard output, without a buffer of its own.
+pub(super) fn stdout() -> io::Result<Output<File>> {
+    use std::os::fd::AsFd as _;
+    io::stdout().flush()?;
+    Ok(Output::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+}
