@@ -39,7 +39,8 @@ pub struct Identity {
     pub inode: u64,
     /// The text of `/proc/PID/maps` behind the inode; `None` until it was looked up.
     pub text: Option<Box<[u8]>>,
-    /// The last component of the path, as the kernel had it when the mapping appeared.
+    /// The last component of the path, as the kernel had it when the mapping appeared, in a
+    /// folder `/?/`, which nobody knows.
     pub base: Option<Box<[u8]>>,
 }
 
@@ -88,7 +89,7 @@ impl Files {
         let known = self.indices.get(&key).copied();
         if key.kind == vma_kinds::FILE {
             let what = known.unwrap_or_else(|| self.add(key));
-            self.identities[what.index() as usize].base = Some(text.into());
+            self.identities[what.index() as usize].base = Some([b"/?/", text].concat().into());
             return;
         }
         let (before, after): (&[u8], &[u8]) = match key.kind {
