@@ -35,6 +35,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let root = workspace::root()?;
     let toolchain = Toolchain::find(&root)?;
     println!("{toolchain}");
+    if let Some(caveat) = toolchain.caveat() {
+        println!("note: {caveat}");
+    }
     let built = build::object(&root, &toolchain)?;
     let committed = root.join(OBJECT);
     if options.check {
@@ -44,10 +47,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if expected != built {
             bail!(
                 "{OBJECT} is not what its source gives ({} bytes committed, {} built): \
-                 run `cargo xtask ebpf` and commit the object{}",
+                 run `cargo xtask ebpf` and commit the object",
                 expected.len(),
-                built.len(),
-                toolchain.caveat()
+                built.len()
             );
         }
         println!("{OBJECT} is what its source gives ({} bytes)", built.len());

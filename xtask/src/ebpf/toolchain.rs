@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
@@ -53,16 +53,15 @@ impl Toolchain {
         Ok(Self { rustc, cargo, core_source, linker_folder, release, linker })
     }
 
-    /// What to add to a complaint about differing bytes, where the tools differ too.
-    pub(super) fn caveat(&self) -> String {
-        if self.release == RUSTC && self.linker == BPF_LINKER {
-            return String::new();
-        }
-        format!(
-            ". Mind that the committed object was made by rustc {RUSTC} and bpf-linker \
-             {BPF_LINKER}, and that these are {self}; where the pinned ones cannot be had any more, \
-             change the pins in xtask/src/ebpf/toolchain.rs with the object"
-        )
+    /// What the user must know where these tools are not those of the committed object.
+    pub(super) fn caveat(&self) -> Option<String> {
+        (self.release != RUSTC || self.linker != BPF_LINKER).then(|| {
+            format!(
+                "the committed object was made by rustc {RUSTC} and bpf-linker {BPF_LINKER}, and \
+                 others may give other bytes; where the pinned ones cannot be had any more, change \
+                 the pins in xtask/src/ebpf/toolchain.rs together with the object"
+            )
+        })
     }
 }
 
@@ -74,8 +73,8 @@ impl fmt::Display for Toolchain {
 
 /// Installs what is missing.
 pub(super) fn install(root: &Path) -> Result<()> {
-    let compiler = pinned_compiler();
-    if linker(root).is_some() && compiler.or_else(nightly_compiler).is_some() {
+    let has_linker = linker(root).is_some_and(|(_, version)| version == BPF_LINKER);
+    if has_linker && pinned_compiler().or_else(nightly_compiler).is_some() {
         return Ok(());
     }
     if !Path::new("/etc/debian_version").exists() {
@@ -86,10 +85,7 @@ pub(super) fn install(root: &Path) -> Result<()> {
         );
     }
     debian::install(&PACKAGES)?;
-    if linker(root).is_none() {
-        install_linker(root)?;
-    }
-    Ok(())
+    if has_linker { Ok(()) } else { install_linker(root) }
 }
 
 fn install_linker(root: &Path) -> Result<()> {
@@ -117,7 +113,7 @@ fn pinned_compiler() -> Option<(PathBuf, PathBuf)> {
 fn nightly_compiler() -> Option<(PathBuf, PathBuf)> {
     let output = Command::new("rustup")
         .args(["which", "--toolchain", "nightly", "rustc"])
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
         .output()
         .ok()?;
     let rustc = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());

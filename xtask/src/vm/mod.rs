@@ -13,6 +13,7 @@ mod report;
 mod table;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -95,9 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn machine(
     kernel: &Kernel,
     lockdown: bool,
-    image: &std::path::Path,
-    folder: &std::path::Path,
-    initramfs: &std::path::Path,
+    image: &Path,
+    folder: &Path,
+    initramfs: &Path,
 ) -> Machine {
     let mut append = format!("KERNEL={}", kernel.name);
     if lockdown {
