@@ -46,6 +46,11 @@ pub(super) struct Sum {
 }
 
 impl Sum {
+    /// Of this many rows, none of them known.
+    pub(super) const fn of_unknown(rows: usize) -> Self {
+        Self { known: 0, rows_known: 0, rows_unknown: rows as u64 }
+    }
+
     /// Adds one figure.
     #[inline]
     pub(super) const fn add(&mut self, figure: Option<u64>) {
