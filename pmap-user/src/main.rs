@@ -43,7 +43,11 @@ fn context() -> Context {
         options_first: env::var_os("POSIXLY_CORRECT").is_some(),
         home: env::var_os("HOME"),
         charset: Charset::from_env(),
-        read_file: |path| fs::read(path),
+        read_file: |path| match fs::read(path) {
+            // C opens a folder like a file, and finds nothing in it.
+            Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(Vec::new()),
+            result => result,
+        },
     }
 }
 

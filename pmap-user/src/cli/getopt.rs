@@ -1,7 +1,7 @@
 //! What was typed: GNU `getopt_long`'s reading of a command line, its messages included.
 //!
 //! Long names may be abbreviated, short ones grouped, and options may follow operands. It differs in one point:
-//! where an abbreviation fits an option of procps and one of ours, procps's is meant.
+//! where an abbreviation fits an option of procps and one of ours, that of procps 4.0.2 is meant.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -160,7 +160,7 @@ fn resolve(name: &[u8]) -> Resolved {
 }
 
 /// The order in which procps's own table has them, and so lists them where a name is ambiguous.
-const GETOPT_ORDER: [Id; 12] = [
+const GETOPT_ORDER: [Id; 11] = [
     Id::Extended,
     Id::Device,
     Id::Quiet,
@@ -172,5 +172,4 @@ const GETOPT_ORDER: [Id; 12] = [
     Id::CreateRc,
     Id::CreateRcTo,
     Id::ShowPath,
-    Id::KernelNames,
 ];

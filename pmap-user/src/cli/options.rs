@@ -59,9 +59,9 @@ pub(super) struct Opt {
 }
 
 impl Opt {
-    /// Whether procps has it too, so that its abbreviations must stay what they are.
+    /// Whether procps 4.0.2 has it too, so that its abbreviations must stay what they are.
     pub(super) fn is_procps(&self) -> bool {
-        self.group != Group::Ours
+        !matches!(self.group, Group::Later | Group::Ours)
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use super::text::find;
 
 /// What one read asks for, in bytes.
-const READ: usize = 32 << 10;
+const READ: usize = 8 << 10;
 
 /// The window.
 pub(super) struct Window<R> {

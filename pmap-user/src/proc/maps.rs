@@ -3,13 +3,41 @@
 use std::io::Read;
 
 use super::lines::Window;
-use super::text::{parse_decimal, parse_hex, skip_blanks};
+use super::text::{parse_decimal, parse_digits, parse_hex, skip_blanks};
 use super::{ReadError, Rows};
 use crate::model::{Details, Device, Mapping, Perms};
 
 /// Parses one line, without its newline. `None` where it has another form.
 #[inline]
 pub fn parse_line(line: &[u8]) -> Option<Mapping<'_>> {
+    parse_usual(line).or_else(|| parse_any(line))
+}
+
+/// Parses a line whose columns stand where nearly all lines of 64-bit programs have them: addresses of twelve
+/// digits, an offset of eight, a device of two and two. `None` for any other.
+#[inline]
+fn parse_usual(line: &[u8]) -> Option<Mapping<'_>> {
+    let (columns, rest) = line.split_first_chunk::<46>()?;
+    let marks = [columns[12], columns[25], columns[30], columns[39], columns[42], columns[45]];
+    if marks != *b"-   : " {
+        return None;
+    }
+    let start = parse_digits::<12>(columns.first_chunk()?)?;
+    let end = parse_digits::<12>(columns[13..].first_chunk()?)?;
+    let perms = parse_perms(columns[26..].first_chunk()?)?;
+    let offset = parse_digits::<8>(columns[31..].first_chunk()?)?;
+    let major = parse_digits::<2>(columns[40..].first_chunk()?)? as u32;
+    let minor = parse_digits::<2>(columns[43..].first_chunk()?)? as u32;
+    let (inode, rest) = parse_decimal(rest)?;
+    if end <= start || !(rest.is_empty() || rest[0] == b' ') {
+        return None;
+    }
+    let device = Device { major, minor };
+    Some(Mapping { start, end, perms, offset, device, inode, name: skip_blanks(rest) })
+}
+
+/// Parses a line of any widths.
+fn parse_any(line: &[u8]) -> Option<Mapping<'_>> {
     let (start, rest) = parse_hex(line)?;
     let (end, rest) = parse_hex(rest.strip_prefix(b"-")?)?;
     let (perms, rest) = rest.strip_prefix(b" ")?.split_first_chunk::<4>()?;

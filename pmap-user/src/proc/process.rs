@@ -120,7 +120,8 @@ fn read(handle: &Handle, name: &str) -> Option<Vec<u8>> {
 
 /// At most `limit` bytes of a file.
 fn read_whole(file: File, limit: u64) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Large enough for most of them, so that one read does.
+    let mut bytes = Vec::with_capacity(4096);
     file.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }

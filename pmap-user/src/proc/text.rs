@@ -18,17 +18,40 @@ const HEX: [u8; 256] = {
 #[inline]
 pub fn parse_hex(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
-    let mut count = 0;
-    while let Some(&byte) = text.get(count) {
+    let mut rest = text;
+    // Four digits at a step: this is where most of the parsing time goes.
+    while let Some((digits, after)) = rest.split_first_chunk::<4>() {
+        let [a, b, c, d] = digits.map(|digit| u64::from(HEX[digit as usize]));
+        if a | b | c | d > 15 {
+            break;
+        }
+        value = (value << 16) | (a << 12) | (b << 8) | (c << 4) | d;
+        rest = after;
+    }
+    while let Some((&byte, after)) = rest.split_first() {
         let digit = HEX[byte as usize];
-        if digit == 255 {
+        if digit > 15 {
             break;
         }
         value = (value << 4) | u64::from(digit);
-        count += 1;
+        rest = after;
     }
+    let count = text.len() - rest.len();
     let fits = count <= 16 || text[..count - 16].iter().all(|&byte| byte == b'0');
-    (count > 0 && fits).then(|| (value, &text[count..]))
+    (count > 0 && fits).then_some((value, rest))
+}
+
+/// Reads exactly `N` hexadecimal digits, `N` at most 16; `None` where one is none.
+#[inline]
+pub fn parse_digits<const N: usize>(text: &[u8; N]) -> Option<u64> {
+    let mut value = 0_u64;
+    let mut seen = 0;
+    for &byte in text {
+        let digit = HEX[byte as usize];
+        seen |= digit;
+        value = (value << 4) | u64::from(digit & 15);
+    }
+    (seen < 16).then_some(value)
 }
 
 /// Reads decimal digits: the value, and what follows. `None` without a digit, or where the number does not fit.

@@ -92,7 +92,8 @@ impl Table {
     fn learn_keys(&mut self, keys: &Keys) {
         self.keys.clone_from(keys);
         let columns = &self.columns;
-        self.shown.resize_with(keys.len(), Shown::default);
+        let unknown_so_far = Shown { total: Sum::of_unknown(self.rows.len()), ..Shown::default() };
+        self.shown.resize(keys.len(), unknown_so_far);
         for (shown, key) in self.shown.iter_mut().zip(keys.iter()) {
             shown.visible = columns.show(key);
         }

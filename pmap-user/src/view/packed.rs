@@ -54,6 +54,11 @@ impl Packed {
         Rows { packed: self, rest: &self.bytes, left: self.rows }
     }
 
+    /// How many rows there are.
+    pub(super) const fn len(&self) -> usize {
+        self.rows
+    }
+
     /// Forgets all rows, and keeps the memory for the next ones.
     pub(super) fn clear(&mut self) {
         let Self { bytes, rows, names, flags } = self;

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use super::name::Naming;
-use super::number::{decimal_width, push_decimal, push_hex, push_right};
+use super::number::{
+    decimal_width, push_address, push_cell, push_decimal, push_device, push_right,
+};
 use super::{Options, Output, Range};
 use crate::model::{Details, Mapping, Perms, Process};
 
@@ -46,6 +48,11 @@ pub(super) struct Sum {
 }
 
 impl Sum {
+    /// Of this many rows, none of them known.
+    pub(super) const fn of_unknown(rows: usize) -> Self {
+        Self { known: 0, rows_known: 0, rows_unknown: rows as u64 }
+    }
+
     /// Adds one figure.
     #[inline]
     pub(super) const fn add(&mut self, figure: Option<u64>) {
@@ -142,16 +149,16 @@ impl Short {
         let mode = [b' ', read, write, execute, if kind == b's' { b's' } else { b'-' }, b'-', b' '];
 
         let row = out.row();
-        push_hex(row, mapping.start, 16);
+        push_address(row, mapping.start);
         row.push(b' ');
         match self.look {
             Look::Default => {
-                push_decimal(row, kib, 6);
+                push_cell::<6>(row, kib);
                 row.push(b'K');
                 row.extend_from_slice(&mode);
             }
             Look::Extended => {
-                push_decimal(row, kib, 7);
+                push_cell::<7>(row, kib);
                 for (figure, sum) in [
                     (details.rss(), &mut self.totals.rss),
                     (details.dirty(), &mut self.totals.dirty),
@@ -159,20 +166,18 @@ impl Short {
                     sum.add(figure);
                     row.push(b' ');
                     match figure {
-                        Some(figure) => push_decimal(row, figure, 7),
+                        Some(figure) => push_cell::<7>(row, figure),
                         None => push_right(row, b"-", 7),
                     }
                 }
                 row.extend_from_slice(&mode);
             }
             Look::Device => {
-                push_decimal(row, kib, 7);
+                push_cell::<7>(row, kib);
                 row.extend_from_slice(&mode);
-                push_hex(row, mapping.offset, 16);
+                push_address(row, mapping.offset);
                 row.push(b' ');
-                push_hex(row, mapping.device.major.into(), 3);
-                row.push(b':');
-                push_hex(row, mapping.device.minor.into(), 5);
+                push_device(row, mapping.device);
                 row.push(b' ');
             }
         }
