@@ -28,16 +28,18 @@ const MAX_HEIGHT: u32 = 8;
 /// A way from the root to the leaf that holds an address.
 #[repr(C)]
 pub(super) struct Walk {
-    /// The node to look into, with its type in the low bits; at first the root.
+    /// The node to look into, with its type in the low bits; at first the root, at last the leaf.
     node: u64,
     /// The address to look for.
     index: u64,
-    /// First address that the entry found stands for.
+    /// First address that the node stands for; at last, that the slot stands for.
     min: u64,
-    /// Last address that it stands for.
+    /// Last address that the node stands for.
     max: u64,
-    /// What stands there: a mapping, or 0.
-    entry: u64,
+    /// The slot that holds the address.
+    offset: u64,
+    /// The last slot in use.
+    end: u64,
 }
 
 /// Mappings and gaps, one after another.
@@ -55,6 +57,12 @@ pub(super) struct Scan {
     pub(super) count: u64,
     /// 1 where there was no room for all.
     pub(super) truncated: u64,
+    /// The leaf that holds the cursor, or 0; then the last address that the leaf stands for, the
+    /// slot of the cursor, and the last slot in use.
+    leaf: u64,
+    leaf_max: u64,
+    offset: u64,
+    end: u64,
 }
 
 /// One level down.
@@ -96,13 +104,13 @@ unsafe extern "C" fn descend(_: u32, walk: *mut Walk) -> i64 {
         offset += 1;
     }
     walk.min = min;
-    walk.max = max;
-    let next = word_at(node + u64::from(slots) + u64::from(offset) * 8);
     if kind < RANGE_64 {
-        walk.entry = next;
+        walk.offset = u64::from(offset);
+        walk.end = u64::from(end);
         return 1;
     }
-    walk.node = next;
+    walk.max = max;
+    walk.node = word_at(node + u64::from(slots) + u64::from(offset) * 8);
     0
 }
 
@@ -124,33 +132,48 @@ pub(super) extern "C" fn find(walk: *mut Walk) -> u32 {
     1
 }
 
-/// One mapping or gap further.
+/// One mapping or gap further: in the same leaf, or in the next.
 unsafe extern "C" fn step(_: u32, scan: *mut Scan) -> i64 {
     // SAFETY: the caller's scan.
     let scan = unsafe { &mut *scan };
-    let mut walk = Walk { node: scan.root, index: scan.cursor, min: 0, max: u64::MAX, entry: 0 };
-    find(&raw mut walk);
-    if scan.lo == u64::MAX {
-        scan.lo = walk.min;
+    if scan.leaf == 0 {
+        let mut walk =
+            Walk { node: scan.root, index: scan.cursor, min: 0, max: u64::MAX, offset: 0, end: 0 };
+        find(&raw mut walk);
+        scan.leaf = walk.node & !NODE_MASK;
+        scan.leaf_max = walk.max;
+        scan.offset = walk.offset;
+        scan.end = walk.end;
+        if scan.lo == u64::MAX {
+            scan.lo = walk.min;
+        }
     }
+    let slot = word_at(scan.leaf + u64::from(config!(range_slot)) + scan.offset * 8);
     // Pointers to mappings are aligned; `XA_ZERO_ENTRY` and the like are not.
-    if walk.entry != 0 && walk.entry & 3 == 0 {
-        let slot = scan.count as usize;
-        if slot >= SECTION_VMAS {
+    if slot != 0 && slot & 3 == 0 {
+        let place = scan.count as usize;
+        if place >= SECTION_VMAS {
             scan.truncated = 1;
             return 1;
         }
         let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-        // SAFETY: this CPU's scratch, and a slot that was just checked.
-        let vma = unsafe { &mut (*scratch).vmas[slot] };
-        vma_at(walk.entry, vma);
+        // SAFETY: this CPU's scratch, and a place that was just checked.
+        let vma = unsafe { &mut (*scratch).vmas[place] };
+        vma_at(slot, vma);
         if vma.kind != vma_kinds::ANON && vma.kind != vma_kinds::SPECIAL {
-            emit::send_name(slot as u32);
+            emit::send_name(place as u32);
         }
         scan.count += 1;
     }
-    scan.cursor = walk.max.saturating_add(1);
-    i64::from(walk.max >= scan.last || scan.cursor == u64::MAX)
+    let mut max = scan.leaf_max;
+    if scan.offset < scan.end {
+        max = word_at(scan.leaf + u64::from(config!(range_pivot)) + scan.offset * 8);
+        scan.offset += 1;
+    } else {
+        scan.leaf = 0;
+    }
+    scan.cursor = max.saturating_add(1);
+    i64::from(max >= scan.last || scan.cursor == u64::MAX)
 }
 
 /// Goes through mappings and gaps; a function of its own, as [`find`].
@@ -174,7 +197,18 @@ pub(super) extern "C" fn scan_all(scan: *mut Scan) -> u32 {
 /// this CPU's scratch.
 #[inline(always)]
 pub(super) fn scan(root: u64, first: u64, last: u64) -> Scan {
-    let mut scan = Scan { root, cursor: first, last, lo: u64::MAX, count: 0, truncated: 0 };
+    let mut scan = Scan {
+        root,
+        cursor: first,
+        last,
+        lo: u64::MAX,
+        count: 0,
+        truncated: 0,
+        leaf: 0,
+        leaf_max: 0,
+        offset: 0,
+        end: 0,
+    };
     scan_all(&raw mut scan);
     if scan.cursor <= last && scan.cursor != u64::MAX {
         scan.truncated = 1;

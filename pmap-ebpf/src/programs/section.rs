@@ -247,7 +247,7 @@ unsafe fn ended(mm: *const u8, how: u32) {
     let Some(state) = SPACES.get_ptr_mut(&key) else { return };
     // SAFETY: the entry of this address space; its write lock is held, so nobody else is here.
     let state = unsafe { &mut *state };
-    state.version += 1;
+    let version = state.version + 1;
     let task = current();
     // SAFETY: trusted pointers.
     let (call, (first, second, more)) = unsafe {
@@ -266,6 +266,9 @@ unsafe fn ended(mm: *const u8, how: u32) {
         state.brk = word(mm, config!(mm_brk));
     }
     state.unmapped = 0;
+    // Last of all: whoever sees this version finds its record in the ring.
+    // SAFETY: a field of the entry.
+    unsafe { (&raw mut state.version).write_volatile(version) };
 }
 
 /// Sends one range of a section.
@@ -288,7 +291,7 @@ unsafe fn report(mm: *const u8, state: &mut SpaceState, call: &Call, at: Extent,
         }
     }
     let section = Section {
-        version: state.version,
+        version: state.version + 1,
         lo,
         hi,
         // SAFETY: trusted pointers.

@@ -13,6 +13,8 @@ use crate::{
 
 /// Bits of `vm_flags`, `include/linux/mm.h`.
 const VM_MAYSHARE: u64 = 0x80;
+/// How long a record may take from the kernel's count to the ring's end, in ns.
+const LATE: u64 = 50_000_000;
 /// 4 KiB pages: other sizes exist on other machines only.
 const PAGE_SHIFT: u32 = 12;
 
@@ -41,8 +43,8 @@ pub struct Space {
     pub lost: u64,
     /// How often it was read again, by reason.
     pub rereads: BTreeMap<Reason, u64>,
-    /// Pages that the kernel counts and no mapping has.
-    uncounted: i64,
+    /// Pages that the kernel counts and no mapping has, once a count could be trusted.
+    uncounted: Option<i64>,
     /// The newest version at which something is in doubt, and why.
     doubt: Option<(u64, Reason)>,
     /// Mappings read by the iterator, not yet taken in.
@@ -53,6 +55,9 @@ pub struct Space {
     incoming_since: u64,
     /// Whether the first state was taken in.
     begun: bool,
+    /// The version at which the table stood when the kernel was seen to be further, and when that
+    /// was, in ns.
+    behind: Option<(u64, u64)>,
 }
 
 /// What a section did to the table.
@@ -80,12 +85,13 @@ impl Space {
             loose_heap: false,
             lost: 0,
             rereads: BTreeMap::new(),
-            uncounted: 0,
+            uncounted: None,
             doubt: None,
             incoming: VecDeque::new(),
             incoming_from: 0,
             incoming_since: 0,
             begun: false,
+            behind: None,
         }
     }
 
@@ -152,16 +158,12 @@ impl Space {
             }
             _ => None,
         };
-        // With one version throughout, the counters belong to this very state.
-        if self.is_sure() && self.incoming_since == last.version && last.version == self.version {
-            self.uncounted = counted(last.total_vm) - self.pages();
-        }
         if first { None } else { healed }
     }
 
-    /// Takes in the rest of what was read, once every record is taken in that was written before.
+    /// Takes in what was read at versions whose records are taken in already.
     pub(super) fn settle(&mut self, files: &mut Files, pieces: &mut Vec<Piece>) -> Option<Reason> {
-        self.advance(u64::MAX, files, pieces)
+        self.advance(self.version + 1, files, pieces)
     }
 
     /// Versions that were skipped if a record of `version` comes now.
@@ -193,7 +195,7 @@ impl Space {
         self.brk = section.brk;
         if head_flags & flags::MORE == 0 {
             self.begun = true;
-            self.uncounted = counted(section.total_vm) - self.pages();
+            self.uncounted = Some(counted(section.total_vm) - self.pages());
             if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
@@ -225,10 +227,13 @@ impl Space {
         if head_flags & flags::MORE != 0 || !self.is_sure() {
             return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
         }
-        // `total_vm` follows only after a downgrade (`vms_complete_munmap_vmas` of `mm/vma.c`).
-        let agrees = self.table.len() == section.map_count as usize
-            && (head_flags & flags::DOWNGRADE != 0
-                || counted(section.total_vm) - self.pages() == self.uncounted);
+        let mut agrees = self.table.len() == section.map_count as usize;
+        // `total_vm` follows only after a downgrade (`vms_complete_munmap_vmas` of `mm/vma.c`), so
+        // what the iterator reads of it, beside such a call, is no measure either.
+        if agrees && head_flags & flags::DOWNGRADE == 0 {
+            let uncounted = counted(section.total_vm) - self.pages();
+            agrees = *self.uncounted.get_or_insert(uncounted) == uncounted;
+        }
         let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
         match (agrees, unknown) {
             (true, false) => Outcome::Sure,
@@ -241,12 +246,24 @@ impl Space {
         }
     }
 
-    /// The kernel counts `version` sections, and every record that was written is taken in.
-    pub(super) fn caught_up(&mut self, version: u64) {
-        if self.begun && self.incoming.is_empty() && version > self.version {
-            self.lost += version - self.version;
-            self.version = version;
-            self.doubt(version, Reason::Lost);
+    /// The kernel counts `version` sections at the time `now`, in ns. Records that do not come for
+    /// a while after that were lost: a moment, because the ring hands out nothing behind a record
+    /// that another CPU is still writing.
+    pub(super) fn caught_up(&mut self, version: u64, now: u64) {
+        if !self.begun || version <= self.version {
+            self.behind = None;
+            return;
+        }
+        match self.behind {
+            Some((at, since)) if at == self.version => {
+                if now.saturating_sub(since) > LATE {
+                    self.lost += version - self.version;
+                    self.version = version;
+                    self.doubt(version, Reason::Lost);
+                    self.behind = None;
+                }
+            }
+            _ => self.behind = Some((self.version, now)),
         }
     }
 
