@@ -211,8 +211,8 @@ pub struct Name {
     pub generation: u32,
     /// [`Vma::kind`].
     pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 where the file has no name in any folder: unlinked, or never linked.
+    pub unlinked: u32,
     /// The bytes, ended by a NUL unless they fill it.
     pub text: [u8; NAME_MAX],
 }

@@ -98,8 +98,13 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
             return 0;
         }
         let _ = NAMED.insert(&key, &1, 0);
+        // `d_unlinked` of `include/linux/dcache.h`.
+        let unhashed = word_at(vma.id + u64::from(config!(dentry_hash))) == 0;
+        let is_root = word_at(vma.id + u64::from(config!(dentry_parent))) == vma.id;
+        scratch.name.unlinked = u32::from(unhashed && !is_root);
         word_at(vma.id + u64::from(config!(dentry_name)))
     } else {
+        scratch.name.unlinked = 0;
         vma.id + u64::from(config!(anon_name_text))
     };
     let head = header(kinds::NAME, 0, 0);
@@ -110,7 +115,6 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
     scratch.name.dev = vma.dev;
     scratch.name.generation = vma.generation;
     scratch.name.kind = vma.kind;
-    scratch.name.reserved = 0;
     let text = (&raw mut scratch.name.text).cast::<u64>();
     let mut i = 0;
     while i < NAME_WORDS {

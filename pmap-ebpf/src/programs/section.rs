@@ -26,6 +26,8 @@ const PAGE: u64 = 4096;
 const MAP_ANY_FIXED: u64 = 0x10 | 0x10_0000;
 /// `MREMAP_FIXED` of `include/uapi/linux/mman.h`.
 const MREMAP_FIXED: u64 = 2;
+/// `MREMAP_DONTUNMAP`.
+const MREMAP_DONTUNMAP: u64 = 4;
 /// `PR_SET_VMA` of `include/uapi/linux/prctl.h`.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -220,8 +222,9 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
             let len = if a[1] > a[2] { a[1] } else { a[2] };
             let to = if a[3] & MREMAP_FIXED != 0 {
                 Extent::pages(a[4], a[2])
-            } else if state.unmapped != 0 {
-                chosen(state, 0, 0)
+            } else if state.unmapped != 0 || a[3] & MREMAP_DONTUNMAP != 0 {
+                // With that flag and no other the new address is a hint.
+                chosen(state, a[4], a[2])
             } else {
                 none
             };

@@ -5,7 +5,7 @@ use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 
 use super::{
     emit,
-    kernel::{class_of, config, current, is_compat, word},
+    kernel::{class_of, config, current, is_compat, pointer, word},
     maps::SPACES,
 };
 
@@ -29,9 +29,14 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         if class == class::NONE {
             return 0;
         }
-        let key = word(task, config!(task_mm));
+        let mm = pointer(task, config!(task_mm));
+        let key = mm as u64;
         let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
         let state = &mut *state;
+        if class == class::PRCTL {
+            // `PR_SET_MM` moves the heap under the read lock alone.
+            state.brk = word(mm, config!(mm_brk));
+        }
         let ret = ctx.as_ptr().cast::<i64>().add(1).read_volatile();
         let (flags, args) = if compat {
             let args = [

@@ -96,7 +96,8 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
         ),
         None => None,
     };
-    let mut options = Options::default();
+    let mut options =
+        Options { nested: !crate::proc::in_initial_pid_namespace(), ..Options::default() };
     if let Some(kib) = follow.buffer_kib {
         options.ring_bytes = ring_bytes(kib);
     }
