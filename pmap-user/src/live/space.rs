@@ -225,11 +225,12 @@ impl Space {
         if head_flags & flags::MORE != 0 || !self.is_sure() {
             return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
         }
-        // `total_vm` follows only after a downgrade (`vms_complete_munmap_vmas` of `mm/vma.c`).
-        let agrees = self.table.len() == section.map_count as usize
-            && (head_flags & flags::DOWNGRADE != 0
-                || counted(section.total_vm) - self.pages() == self.uncounted);
         let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
+        // `total_vm` follows only after a downgrade in what unmaps (`vms_complete_munmap_vmas` of
+        // `mm/vma.c`); a stack that grows, whose extent nothing tells, has it counted before.
+        let uncounted_yet = head_flags & flags::DOWNGRADE != 0 && !unknown;
+        let agrees = self.table.len() == section.map_count as usize
+            && (uncounted_yet || counted(section.total_vm) - self.pages() == self.uncounted);
         match (agrees, unknown) {
             (true, false) => Outcome::Sure,
             (true, true) => Outcome::Explained,
