@@ -20,6 +20,8 @@ use crate::{
 const PATIENCE: u64 = 100_000_000;
 /// `MAP_FIXED`.
 const MAP_FIXED: u64 = 0x10;
+/// `PR_SET_MM` of `include/uapi/linux/prctl.h`.
+const PR_SET_MM: u64 = 35;
 
 /// What was seen since the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,13 +220,18 @@ impl Engine {
         } else {
             syscalls::watched(section.nr, compat)
         };
+        // A call of which the extent is not known may have moved things without a trace in the
+        // counters: one piece more here, one less there.
+        if outcome == Outcome::Explained
+            && section.nr >= 0
+            && !grows_down(&pieces)
+            && !is_harmless(section.nr, compat)
+        {
+            self.doubt(head.space, Reason::Extent);
+        }
         let op = match watched {
             Some(syscall) => Op::Call(Call { syscall, compat, outcome: None }),
             None if section.nr >= 0 && !grows_down(&pieces) => {
-                // A call that nobody watches may have moved things without a trace in the counters.
-                if outcome == Outcome::Explained && !is_harmless(section.nr, compat) {
-                    self.doubt(head.space, Reason::Extent);
-                }
                 Op::OtherCall { nr: section.nr, compat }
             }
             None if head.flags & flags::REMOTE != 0 => Op::Other,
@@ -250,6 +257,11 @@ impl Engine {
     fn result(&mut self, head: &Header, result: &SyscallResult, out: &mut Vec<Change>) {
         let compat = head.flags & flags::COMPAT != 0;
         let Some(syscall) = syscalls::watched(result.nr, compat) else { return };
+        // The kernel moves what it calls heap and stack under the read lock (`prctl_set_mm_map` of
+        // `kernel/sys.c`): no write section tells.
+        if syscall.class == class::PRCTL && result.args[0] == PR_SET_MM && result.ret >= 0 {
+            self.doubt(head.space, Reason::Extent);
+        }
         let outcome = Some((result.args, result.ret));
         let mut found = false;
         for pending in self.pending.get_mut(&head.space).into_iter().flatten() {

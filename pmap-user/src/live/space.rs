@@ -43,8 +43,11 @@ pub struct Space {
     pub lost: u64,
     /// How often it was read again, by reason.
     pub rereads: BTreeMap<Reason, u64>,
-    /// Pages that the kernel counts and no mapping has, once a count could be trusted.
-    uncounted: Option<i64>,
+    /// Pages that the kernel counts and no mapping has.
+    uncounted: i64,
+    /// Whether that was found inside a write section: beside a call that unmaps and has downgraded
+    /// its lock already, the iterator reads a count that is yet to fall.
+    counts_surely: bool,
     /// The newest version at which something is in doubt, and why.
     doubt: Option<(u64, Reason)>,
     /// Mappings read by the iterator, not yet taken in.
@@ -85,7 +88,8 @@ impl Space {
             loose_heap: false,
             lost: 0,
             rereads: BTreeMap::new(),
-            uncounted: None,
+            uncounted: 0,
+            counts_surely: false,
             doubt: None,
             incoming: VecDeque::new(),
             incoming_from: 0,
@@ -158,7 +162,11 @@ impl Space {
             }
             _ => None,
         };
-        if first { None } else { healed }
+        if first {
+            self.uncounted = counted(last.total_vm) - self.pages();
+            return None;
+        }
+        healed
     }
 
     /// Takes in what was read at versions whose records are taken in already.
@@ -195,7 +203,8 @@ impl Space {
         self.brk = section.brk;
         if head_flags & flags::MORE == 0 {
             self.begun = true;
-            self.uncounted = Some(counted(section.total_vm) - self.pages());
+            self.uncounted = counted(section.total_vm) - self.pages();
+            self.counts_surely = true;
             if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
@@ -227,14 +236,17 @@ impl Space {
         if head_flags & flags::MORE != 0 || !self.is_sure() {
             return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
         }
-        let mut agrees = self.table.len() == section.map_count as usize;
-        // `total_vm` follows only after a downgrade (`vms_complete_munmap_vmas` of `mm/vma.c`), so
-        // what the iterator reads of it, beside such a call, is no measure either.
-        if agrees && head_flags & flags::DOWNGRADE == 0 {
-            let uncounted = counted(section.total_vm) - self.pages();
-            agrees = *self.uncounted.get_or_insert(uncounted) == uncounted;
-        }
         let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
+        let uncounted = counted(section.total_vm) - self.pages();
+        // `total_vm` follows only after a downgrade in what unmaps (`vms_complete_munmap_vmas` of
+        // `mm/vma.c`); a stack that grows, whose extent nothing tells, has it counted before.
+        let counts = unknown || head_flags & flags::DOWNGRADE == 0;
+        let agrees = self.table.len() == section.map_count as usize;
+        if agrees && !unknown && counts && !self.counts_surely {
+            self.counts_surely = true;
+            self.uncounted = uncounted;
+        }
+        let agrees = agrees && (!counts || uncounted == self.uncounted);
         match (agrees, unknown) {
             (true, false) => Outcome::Sure,
             (true, true) => Outcome::Explained,

@@ -1,0 +1,203 @@
+//! `pmap --follow --json` as a process: its lines as they come, snapshots on demand, and its end.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Mapping, maps};
+use crate::common::{OURS, signal};
+
+/// Longer than anything may take.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A running `pmap --follow --json`.
+pub struct Followed {
+    child: Child,
+    lines: Receiver<Value>,
+    /// Every change so far, in order.
+    pub changes: Vec<Value>,
+    /// The table that it started from.
+    pub first: Vec<Mapping>,
+    summary: Option<Value>,
+    /// What differed at first and was put right by the program itself.
+    healed: Vec<String>,
+}
+
+impl Followed {
+    /// Follows a process, and returns once it is followed.
+    pub fn process(pid: u32, options: &[&str]) -> Self {
+        let mut followed = Self::spawn(Command::new(OURS).args(options).arg(pid.to_string()));
+        followed.first = followed.wait_for_snapshot(pid, LONG).expect("the table at the start");
+        followed
+    }
+
+    /// Starts a command and follows it.
+    pub fn command(options: &[&str], words: &[&str]) -> Self {
+        Self::spawn(Command::new(OURS).args(options).arg("--").args(words))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .args(["--follow", "--json", "--table"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pmap starts");
+        let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().expect("a pipe"));
+        let (sink, lines) = channel();
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let value = serde_json::from_slice(&line);
+                let value = value.unwrap_or_else(|e| panic!("{e}: {}", line.escape_ascii()));
+                if sink.send(value).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        });
+        Self {
+            child,
+            lines,
+            changes: Vec::new(),
+            first: Vec::new(),
+            summary: None,
+            healed: Vec::new(),
+        }
+    }
+
+    /// Its PID.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes in a line; gives it back where it is a snapshot.
+    fn take(&mut self, line: Value) -> Option<Value> {
+        match line["type"].as_str() {
+            Some("change") => self.changes.push(line),
+            Some("summary") => self.summary = Some(line),
+            Some("snapshot") => return Some(line),
+            _ => panic!("a line of no known type: {line}"),
+        }
+        None
+    }
+
+    fn wait_for_snapshot(&mut self, pid: u32, patience: Duration) -> Option<Vec<Mapping>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = match self.lines.recv_timeout(left) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => self.fail("ended early"),
+            };
+            if let Some(snapshot) = self.take(line)
+                && snapshot["pid"] == pid
+            {
+                let mappings = snapshot["mappings"].as_array().expect("a list of mappings");
+                return Some(mappings.iter().map(Mapping::of_json).collect());
+            }
+        }
+    }
+
+    /// The live table of one process, asked for with SIGUSR1; empty where there is none.
+    pub fn snapshot(&mut self, pid: u32) -> Vec<Mapping> {
+        // What was asked for before, of other processes, comes first.
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(5)) {
+            self.take(line);
+        }
+        signal("USR1", self.pid());
+        self.wait_for_snapshot(pid, Duration::from_secs(5)).unwrap_or_default()
+    }
+
+    /// Checks that the live table of a stopped process is the kernel's. What the program itself
+    /// holds in doubt it may read again, for a second; that it had to is in the summary.
+    #[track_caller]
+    pub fn check(&mut self, pid: u32, when: &str) {
+        let kernel = super::of_process(pid);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let mut first = None;
+        loop {
+            let ours = self.snapshot(pid);
+            let Some(difference) = maps::difference(&ours, &kernel) else { break };
+            if Instant::now() > deadline {
+                let last = self.changes.last().map(Value::to_string).unwrap_or_default();
+                maps::assert_same(&ours, &kernel, &format!("{when} (last change: {last:.600})"));
+            }
+            first.get_or_insert_with(|| format!("{when}: at first\n{difference}"));
+        }
+        self.healed.extend(first);
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn finish(mut self) -> Summary {
+        loop {
+            match self.lines.recv_timeout(LONG) {
+                Ok(line) => drop(self.take(line)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("pmap does not end"),
+            }
+        }
+        let Some(value) = self.summary.take() else { self.fail("ended without a summary") };
+        let status = self.child.wait().expect("it is our child");
+        Summary {
+            value,
+            status: status.code(),
+            changes: std::mem::take(&mut self.changes),
+            healed: std::mem::take(&mut self.healed),
+        }
+    }
+
+    /// Interrupts it, and waits for its end.
+    #[track_caller]
+    pub fn interrupt(self) -> Summary {
+        signal("INT", self.pid());
+        self.finish()
+    }
+
+    #[track_caller]
+    fn fail(&mut self, how: &str) -> ! {
+        let _ = self.child.kill();
+        let mut said = String::new();
+        if let Some(mut errors) = self.child.stderr.take() {
+            let _ = errors.read_to_string(&mut said);
+        }
+        panic!("pmap {how}: {said}");
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How it ended.
+pub struct Summary {
+    pub value: Value,
+    pub status: Option<i32>,
+    pub changes: Vec<Value>,
+    healed: Vec<String>,
+}
+
+impl Summary {
+    /// Checks that nothing was lost, guessed, or found to be wrong.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        let Self { value, healed, .. } = self;
+        for key in ["lost", "drift", "unknown_records"] {
+            assert_eq!(value[key], 0, "{key} of {value}\n{}", healed.concat());
+        }
+        for reason in ["lost", "counters", "drift"] {
+            let count = value["read_again"].get(reason);
+            assert!(count.is_none(), "read again ({reason}) in {value}\n{}", healed.concat());
+        }
+    }
+}
