@@ -28,6 +28,9 @@ const MAP_ANY_FIXED: u64 = 0x10 | 0x10_0000;
 const MREMAP_FIXED: u64 = 2;
 /// `MREMAP_DONTUNMAP`.
 const MREMAP_DONTUNMAP: u64 = 4;
+/// `SHMAT` and `SHMDT` of `include/uapi/linux/ipc.h`.
+const IPC_SHMAT: u64 = 21;
+const IPC_SHMDT: u64 = 22;
 /// `PR_SET_VMA` of `include/uapi/linux/prctl.h`.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -232,6 +235,15 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
         }
         class::SHMAT => (chosen(state, a[1], PAGE), none, 0),
         class::PLACED if state.unmapped != 0 => (chosen(state, 0, 0), none, 0),
+        // The gap that it leaves is seen whole; a segment that was cut before shows in the counters.
+        class::SHMDT => (Extent::pages(a[0], 1), none, flags::EXTENT_UNKNOWN),
+        class::IPC if a[0] & 0xffff == IPC_SHMAT => {
+            (chosen(state, a[4], PAGE), none, flags::EXTENT_UNKNOWN)
+        }
+        class::IPC if a[0] & 0xffff == IPC_SHMDT => {
+            (Extent::pages(a[4], 1), none, flags::EXTENT_UNKNOWN)
+        }
+        class::UNKNOWN if state.unmapped != 0 => (chosen(state, 0, 0), none, flags::EXTENT_UNKNOWN),
         class::FORK => (none, none, 0),
         class::PRCTL if a[0] == PR_SET_VMA => (Extent::pages(a[2], a[3]), none, 0),
         class::PRCTL => (none, none, 0),

@@ -226,6 +226,8 @@ impl Engine {
             && section.nr >= 0
             && !grows_down(&pieces)
             && !is_harmless(section.nr, compat)
+            && !(section.class == u32::from(class::SHMDT)
+                && pieces.iter().any(|piece| matches!(piece, Verdict::Removed(_))))
         {
             self.doubt(head.space, Reason::Extent);
         }
