@@ -111,10 +111,7 @@ fn names_that_are_no_text_come_with_their_bytes() {
 fn a_process_out_of_reach_says_so() {
     let unreadable = fs::read("/proc/1/maps").is_err();
     if unreadable {
-        assert_eq!(
-            evaluate("--json 1", 0, "o[0]['mappings'], bool(o[0]['error'])"),
-            "None True"
-        );
+        assert_eq!(evaluate("--json 1", 0, "o[0]['mappings'], bool(o[0]['error'])"), "None True");
         assert_eq!(Line::with_pid("--json 1", 0).run(OURS).status, 1);
     }
     assert_eq!(Line::with_pid("--json 999999999", 0).run(OURS).status, 42);
