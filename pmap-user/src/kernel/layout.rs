@@ -30,7 +30,7 @@ pub fn choose_reader(facts: ReaderFacts) -> Reader {
 }
 
 /// The tracepoints that the programs hang on.
-const TRACEPOINTS: &[&str] = &[
+pub(super) const TRACEPOINTS: &[&str] = &[
     "btf_trace_mmap_lock_released",
     "btf_trace_mmap_lock_acquire_returned",
     "btf_trace_vm_unmapped_area",

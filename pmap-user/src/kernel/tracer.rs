@@ -140,6 +140,7 @@ impl Tracer {
         }
         let mut ebpf = open(&config, kfunc, options.ring_bytes, &aya_types)?;
         attach(&mut ebpf, lock, &aya_types)?;
+        tracing::debug!(?reader, level = config.pid_level, "attached");
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
@@ -248,7 +249,7 @@ impl Versions {
 }
 
 /// Whether `bpf_probe_read_kernel` is allowed; `kernel/trace/bpf_trace.c` asks lockdown.
-fn probe_allowed() -> bool {
+pub(super) fn probe_allowed() -> bool {
     !std::fs::read_to_string("/sys/kernel/security/lockdown")
         .is_ok_and(|state| state.contains("[confidentiality]"))
 }

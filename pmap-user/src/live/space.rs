@@ -111,6 +111,7 @@ impl Space {
 
     /// Puts the table in doubt from a version on.
     pub(super) fn doubt(&mut self, version: u64, reason: Reason) {
+        tracing::debug!(space = self.id, version, reason = reason.name(), "doubt");
         let version = self.doubt.map_or(version, |(v, _)| v.max(version));
         let reason = self.doubt.map_or(reason, |(_, r)| r);
         self.doubt = Some((version, reason));
