@@ -10,7 +10,8 @@ use std::{
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, MapData, RingBuf},
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
 use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
 
@@ -121,7 +122,8 @@ impl Tracer {
         let reader = options.reader.unwrap_or_else(|| {
             layout::choose_reader(ReaderFacts {
                 cast,
-                probe: probe_allowed(),
+                // Asking takes the loading of a program: only where it matters.
+                probe: cast.is_none() && probe_allowed(),
                 maple: config.range_slots != 0,
             })
         });
@@ -248,10 +250,11 @@ impl Versions {
     }
 }
 
-/// Whether `bpf_probe_read_kernel` is allowed; `kernel/trace/bpf_trace.c` asks lockdown.
+/// Whether `bpf_probe_read_kernel` is allowed: `kernel/trace/bpf_trace.c` asks lockdown. Where the
+/// kernel does not say, it is taken not to be.
 pub(super) fn probe_allowed() -> bool {
-    !std::fs::read_to_string("/sys/kernel/security/lockdown")
-        .is_ok_and(|state| state.contains("[confidentiality]"))
+    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_probe_read_kernel)
+        .unwrap_or(false)
 }
 
 fn take<M, E: ToString>(
