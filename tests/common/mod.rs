@@ -19,10 +19,11 @@ pub const OURS: &str = env!("CARGO_BIN_EXE_pmap");
 /// The judge.
 pub const PROCPS: &str = "/usr/bin/pmap";
 
-/// A folder of this test program's own, emptied when it starts to be used.
+/// A folder of this test program's own, empty; `name` is for one test alone.
 pub fn scratch(name: &str) -> PathBuf {
-    let path =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let program = std::env::current_exe().expect("/proc is mounted");
+    let program = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(name);
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     path
