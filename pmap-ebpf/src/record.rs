@@ -79,6 +79,12 @@ pub struct Header {
     pub comm: [u8; 16],
 }
 
+impl Header {
+    /// All zero.
+    pub const EMPTY: Self =
+        Self { kind: 0, abi: 0, flags: 0, time: 0, space: 0, pid: 0, tid: 0, comm: [0; 16] };
+}
+
 /// Bytes of a [`Header`].
 pub const HEADER_LEN: usize = 48;
 

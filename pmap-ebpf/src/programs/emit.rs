@@ -16,21 +16,30 @@ use super::{
 /// The reader is woken this often at the most; in between it looks by itself.
 const WAKE_INTERVAL_NS: u64 = 1_000_000;
 
-/// A record's head for the current thread.
+/// Writes a record's head for the current thread where it is sent from: the stack of all nested
+/// functions together has 512 bytes. Returns the time.
+///
+/// # Safety
+/// `at` has room for a [`Header`].
 #[inline(always)]
-pub(super) fn header(kind: u16, flags: u32, space: u64) -> Header {
+pub(super) unsafe fn head(at: *mut Header, kind: u16, flags: u32, space: u64) -> u64 {
     let task = current();
-    let mut comm = [0u8; 16];
-    // SAFETY: a trusted task, whose `comm` has sixteen bytes.
-    let (pid, tid) = unsafe {
-        let text = (&raw mut comm).cast::<u64>();
-        text.write_unaligned(word(task, config!(task_comm)));
-        text.add(1).write_unaligned(word(task, config!(task_comm) + 8));
-        numbers(task)
-    };
-    // SAFETY: takes nothing.
-    let time = unsafe { bpf_ktime_get_ns() };
-    Header { kind, abi: ABI, flags, time, space, pid, tid, comm }
+    // SAFETY: a trusted task, whose `comm` has sixteen bytes; room, as the caller says.
+    unsafe {
+        let (pid, tid) = numbers(task);
+        let time = bpf_ktime_get_ns();
+        (&raw mut (*at).kind).write(kind);
+        (&raw mut (*at).abi).write(ABI);
+        (&raw mut (*at).flags).write(flags);
+        (&raw mut (*at).time).write(time);
+        (&raw mut (*at).space).write(space);
+        (&raw mut (*at).pid).write(pid);
+        (&raw mut (*at).tid).write(tid);
+        let comm = (&raw mut (*at).comm).cast::<u64>();
+        comm.write(word(task, config!(task_comm)));
+        comm.add(1).write(word(task, config!(task_comm) + 8));
+        time
+    }
 }
 
 /// Sends a record. Where there is no room, counts it in `state`, or in the shared counter.
@@ -107,9 +116,8 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
         scratch.name.unlinked = 0;
         vma.id + u64::from(config!(anon_name_text))
     };
-    let head = header(kinds::NAME, 0, 0);
     // SAFETY: the scratch begins with room for a header.
-    unsafe { (&raw mut scratch.head).cast::<Header>().write(head) };
+    let time = unsafe { head((&raw mut scratch.head).cast(), kinds::NAME, 0, 0) };
     scratch.name.id = vma.id;
     scratch.name.inode = vma.inode;
     scratch.name.dev = vma.dev;
@@ -126,6 +134,6 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
     }
     let len = (size_of::<Header>() + NAME_LEN) as u64;
     // SAFETY: the scratch is a whole record.
-    unsafe { send((&raw const *scratch).cast(), len, head.time, None) };
+    unsafe { send((&raw const *scratch).cast(), len, time, None) };
     1
 }

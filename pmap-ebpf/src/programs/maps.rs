@@ -1,5 +1,6 @@
 //! What lives between two calls of a program.
 
+use super::maple::{Scan, Walk};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -40,6 +41,10 @@ pub(super) struct Scratch {
     pub head: [u64; (HEADER_LEN + SECTION_LEN) / 8],
     /// Its mappings.
     pub vmas: [Vma; SECTION_VMAS],
+    /// How far they are read.
+    pub scan: Scan,
+    /// The way down the tree to the next of them.
+    pub walk: Walk,
 }
 
 /// One for each CPU: tracing programs run with preemption off and do not nest.

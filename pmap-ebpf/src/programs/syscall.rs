@@ -59,10 +59,12 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             ];
             (0, args)
         };
-        let head = emit::header(kinds::RESULT, flags, state.space);
-        let record =
-            Record { head, result: SyscallResult { ret, args, nr, class: u32::from(class) } };
-        emit::send((&raw const record).cast(), size_of::<Record>() as u64, head.time, Some(state));
+        let mut record = Record {
+            head: Header::EMPTY,
+            result: SyscallResult { ret, args, nr, class: u32::from(class) },
+        };
+        let time = emit::head(&raw mut record.head, kinds::RESULT, flags, state.space);
+        emit::send((&raw const record).cast(), size_of::<Record>() as u64, time, Some(state));
     }
     0
 }
