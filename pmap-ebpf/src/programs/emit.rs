@@ -13,32 +13,42 @@ use super::{
     maps::{NAME_SCRATCH, NAMED, RECORDS, SCRATCH, SHARED, shared},
 };
 
-/// The reader is woken this often at the most; in between it looks by itself.
-const WAKE_INTERVAL_NS: u64 = 1_000_000;
-
 /// Writes a record's head for the current thread where it is sent from: the stack of all nested
-/// functions together has 512 bytes. Returns the time.
+/// functions together has 512 bytes.
 ///
 /// # Safety
 /// `at` has room for a [`Header`].
 #[inline(always)]
-pub(super) unsafe fn head(at: *mut Header, kind: u16, flags: u32, space: u64) -> u64 {
-    let task = current();
+pub(super) unsafe fn head(at: *mut Header, kind: u16, flags: u32, space: u64) {
     // SAFETY: a trusted task, whose `comm` has sixteen bytes; room, as the caller says.
     unsafe {
-        let (pid, tid) = numbers(task);
-        let time = bpf_ktime_get_ns();
-        (&raw mut (*at).kind).write(kind);
-        (&raw mut (*at).abi).write(ABI);
-        (&raw mut (*at).flags).write(flags);
-        (&raw mut (*at).time).write(time);
-        (&raw mut (*at).space).write(space);
-        (&raw mut (*at).pid).write(pid);
-        (&raw mut (*at).tid).write(tid);
+        short_head(at, kind, flags, space);
+        (&raw mut (*at).time).write(bpf_ktime_get_ns());
+        let task = current();
         let comm = (&raw mut (*at).comm).cast::<u64>();
         comm.write(word(task, config!(task_comm)));
         comm.add(1).write(word(task, config!(task_comm) + 8));
-        time
+    }
+}
+
+/// As [`head`], without the time and the `comm`.
+///
+/// # Safety
+/// As for [`head`].
+#[inline(always)]
+pub(super) unsafe fn short_head(at: *mut Header, kind: u16, flags: u32, space: u64) {
+    // SAFETY: a trusted task; room, as the caller says.
+    unsafe {
+        let (pid, tid) = numbers(current());
+        (&raw mut (*at).kind).write(kind);
+        (&raw mut (*at).abi).write(ABI);
+        (&raw mut (*at).flags).write(flags);
+        (&raw mut (*at).time).write(0);
+        (&raw mut (*at).space).write(space);
+        (&raw mut (*at).pid).write(pid);
+        (&raw mut (*at).tid).write(tid);
+        (&raw mut (*at).comm).cast::<u64>().write(0);
+        (&raw mut (*at).comm).cast::<u64>().add(1).write(0);
     }
 }
 
@@ -47,18 +57,13 @@ pub(super) unsafe fn head(at: *mut Header, kind: u16, flags: u32, space: u64) ->
 /// # Safety
 /// `record` points to `len` readable bytes that start with a [`Header`].
 #[inline(always)]
-pub(super) unsafe fn send(
-    record: *const u8,
-    len: u64,
-    time: u64,
-    state: Option<&mut SpaceState>,
-) -> bool {
+pub(super) unsafe fn send(record: *const u8, len: u64, state: Option<&mut SpaceState>) -> bool {
     let mut how = u64::from(BPF_RB_NO_WAKEUP);
-    if let Some(last) = SHARED.get_ptr_mut(shared::LAST_WAKE) {
-        // SAFETY: a slot of the array; a race costs one wake-up more or less.
+    if let Some(asleep) = SHARED.get_ptr_mut(shared::ASLEEP) {
+        // SAFETY: a slot of the array; a race costs one wake-up more.
         unsafe {
-            if time.wrapping_sub(*last) >= WAKE_INTERVAL_NS {
-                *last = time;
+            if asleep.read_volatile() != 0 {
+                asleep.write_volatile(0);
                 how = u64::from(BPF_RB_FORCE_WAKEUP);
             }
         }
@@ -117,7 +122,7 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
         vma.id + u64::from(config!(anon_name_text))
     };
     // SAFETY: the scratch begins with room for a header.
-    let time = unsafe { head((&raw mut scratch.head).cast(), kinds::NAME, 0, 0) };
+    unsafe { head((&raw mut scratch.head).cast(), kinds::NAME, 0, 0) };
     scratch.name.id = vma.id;
     scratch.name.inode = vma.inode;
     scratch.name.dev = vma.dev;
@@ -134,6 +139,6 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
     }
     let len = (size_of::<Header>() + NAME_LEN) as u64;
     // SAFETY: the scratch is a whole record.
-    unsafe { send((&raw const *scratch).cast(), len, time, None) };
+    unsafe { send((&raw const *scratch).cast(), len, None) };
     1
 }

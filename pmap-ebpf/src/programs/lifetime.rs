@@ -40,8 +40,8 @@ unsafe fn announce(space: Space, id: u64, flags: u32, state: Option<&mut SpaceSt
     let mut record = SpaceRecord { head: Header::EMPTY, space };
     // SAFETY: a whole record.
     unsafe {
-        let time = emit::head(&raw mut record.head, kinds::SPACE, flags, id);
-        emit::send((&raw const record).cast(), size_of::<SpaceRecord>() as u64, time, state);
+        emit::head(&raw mut record.head, kinds::SPACE, flags, id);
+        emit::send((&raw const record).cast(), size_of::<SpaceRecord>() as u64, state);
     }
 }
 
@@ -131,8 +131,8 @@ pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
     let mut head = Header::EMPTY;
     // SAFETY: a whole record.
     unsafe {
-        let time = emit::head(&raw mut head, kinds::SPACE_END, 0, state.space);
-        emit::send((&raw const head).cast(), size_of::<Header>() as u64, time, Some(state));
+        emit::head(&raw mut head, kinds::SPACE_END, 0, state.space);
+        emit::send((&raw const head).cast(), size_of::<Header>() as u64, Some(state));
     }
     let _ = SPACES.remove(&key);
     0
@@ -159,8 +159,8 @@ pub(super) fn exit(ctx: BtfTracePointContext) -> i32 {
             None => 0,
         };
         let mut record = ExitRecord { head: Header::EMPTY, exit: Exit { status, reserved: 0 } };
-        let time = emit::head(&raw mut record.head, kinds::EXIT, 0, space);
-        emit::send((&raw const record).cast(), size_of::<ExitRecord>() as u64, time, None);
+        emit::head(&raw mut record.head, kinds::EXIT, 0, space);
+        emit::send((&raw const record).cast(), size_of::<ExitRecord>() as u64, None);
         let _ = GROUPS.remove(&group);
     }
     0

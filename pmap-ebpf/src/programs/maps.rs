@@ -28,8 +28,8 @@ pub(super) mod shared {
     /// Bit 0: the iterator begins to follow what it walks; bit 1: its children too; bit 2: from
     /// its next exec on.
     pub(in super::super) const FOLLOW: u32 = 0;
-    /// When the reader was last woken, in ns.
-    pub(in super::super) const LAST_WAKE: u32 = 1;
+    /// 1 while the reader sleeps and is to be woken; otherwise it looks by itself.
+    pub(in super::super) const ASLEEP: u32 = 1;
     /// Records lost outside of any followed address space.
     pub(in super::super) const LOST: u32 = 2;
 }

@@ -331,7 +331,7 @@ unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState)
     // SAFETY: this CPU's scratch begins with room for both heads; trusted pointers.
     unsafe {
         let at = scratch.cast::<u8>();
-        let time = emit::head(at.cast(), kinds::SECTION, flags, state.space);
+        emit::head(at.cast(), kinds::SECTION, flags, state.space);
         let section = at.add(size_of::<Header>()).cast::<Section>();
         (&raw mut (*section).version).write(told.version);
         (&raw mut (*section).lo).write(told.lo);
@@ -344,7 +344,7 @@ unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState)
         (&raw mut (*section).count).write(told.count);
         (&raw mut (*section).class).write(u32::from(told.class));
         let len = (size_of::<Header>() + size_of::<Section>()) as u64 + count * VMA_LEN as u64;
-        emit::send(at, len, time, Some(state));
+        emit::send(at, len, Some(state));
     }
 }
 

@@ -1,5 +1,7 @@
 //! A watched system call returns: its arguments still stand in the saved registers.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
 use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 
@@ -59,12 +61,22 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             ];
             (0, args)
         };
-        let mut record = Record {
-            head: Header::EMPTY,
-            result: SyscallResult { ret, args, nr, class: u32::from(class) },
-        };
-        let time = emit::head(&raw mut record.head, kinds::RESULT, flags, state.space);
-        emit::send((&raw const record).cast(), size_of::<Record>() as u64, time, Some(state));
+        // Field by field: filling it with zeros first is a loop over bytes here.
+        let mut record = MaybeUninit::<Record>::uninit();
+        let at = record.as_mut_ptr();
+        let result = &raw mut (*at).result;
+        (&raw mut (*result).ret).write(ret);
+        (&raw mut (*result).args).write(args);
+        (&raw mut (*result).nr).write(nr);
+        (&raw mut (*result).class).write(u32::from(class));
+        let head = &raw mut (*at).head;
+        // A call that succeeded was told by its section; one that failed has nothing else.
+        if (-4095..0).contains(&ret) {
+            emit::head(head, kinds::RESULT, flags, state.space);
+        } else {
+            emit::short_head(head, kinds::RESULT, flags, state.space);
+        }
+        emit::send(at.cast(), size_of::<Record>() as u64, Some(state));
     }
     0
 }

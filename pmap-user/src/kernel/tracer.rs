@@ -50,6 +50,7 @@ const ITERATOR: &str = "task_vma";
 /// Slots of the array `SHARED` (see `pmap-ebpf`, `maps.rs`).
 mod shared {
     pub(super) const FOLLOW: u32 = 0;
+    pub(super) const ASLEEP: u32 = 1;
     pub(super) const LOST: u32 = 2;
 }
 
@@ -191,6 +192,15 @@ impl Tracer {
             self.iterators.insert(tid, iterator);
         }
         self.iterators[&tid].read()
+    }
+
+    /// Asks to be woken by the next record. Records that came before are to be looked for once more
+    /// after that.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn doze(&mut self) -> io::Result<()> {
+        self.set(shared::ASLEEP, 1)
     }
 
     /// Forgets how to read the mappings of a thread that is gone.
