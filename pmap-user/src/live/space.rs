@@ -43,6 +43,9 @@ pub struct Space {
     pub rereads: BTreeMap<Reason, u64>,
     /// Pages that the kernel counts and no mapping has.
     uncounted: i64,
+    /// Whether that is certain: beside the iterator a `munmap` may be at work that has given up
+    /// the write lock and not yet counted what it unmapped.
+    uncounted_is_sure: bool,
     /// The newest version at which something is in doubt, and why.
     doubt: Option<(u64, Reason)>,
     /// Mappings read by the iterator, not yet taken in.
@@ -81,6 +84,7 @@ impl Space {
             lost: 0,
             rereads: BTreeMap::new(),
             uncounted: 0,
+            uncounted_is_sure: false,
             doubt: None,
             incoming: VecDeque::new(),
             incoming_from: 0,
@@ -155,6 +159,7 @@ impl Space {
         // With one version throughout, the counters belong to this very state.
         if self.is_sure() && self.incoming_since == last.version && last.version == self.version {
             self.uncounted = counted(last.total_vm) - self.pages();
+            self.uncounted_is_sure = false;
         }
         if first { None } else { healed }
     }
@@ -194,6 +199,7 @@ impl Space {
         if head_flags & flags::MORE == 0 {
             self.begun = true;
             self.uncounted = counted(section.total_vm) - self.pages();
+            self.uncounted_is_sure = true;
             if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
@@ -229,8 +235,13 @@ impl Space {
         // `total_vm` follows only after a downgrade in what unmaps (`vms_complete_munmap_vmas` of
         // `mm/vma.c`); a stack that grows, whose extent nothing tells, has it counted before.
         let uncounted_yet = head_flags & flags::DOWNGRADE != 0 && !unknown;
-        let agrees = self.table.len() == section.map_count as usize
-            && (uncounted_yet || counted(section.total_vm) - self.pages() == self.uncounted);
+        let uncounted = counted(section.total_vm) - self.pages();
+        let as_many = self.table.len() == section.map_count as usize;
+        if as_many && !unknown && !uncounted_yet && !self.uncounted_is_sure {
+            self.uncounted = uncounted;
+            self.uncounted_is_sure = true;
+        }
+        let agrees = as_many && (uncounted_yet || uncounted == self.uncounted);
         match (agrees, unknown) {
             (true, false) => Outcome::Sure,
             (true, true) => Outcome::Explained,
