@@ -13,6 +13,9 @@ pub enum Reader {
     Probe = 2,
 }
 
+/// As [`Config::pid_level`]: records carry the depth of the thread's namespace in place of numbers.
+pub const LEVEL_ASKED: u32 = u32::MAX;
+
 macro_rules! config {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// Every field is a `u32`; offsets are in bytes from the start of the named structure.
@@ -43,6 +46,8 @@ config! {
     task_mm,
     /// `task_struct.tgid`
     task_tgid,
+    /// `task_struct.pid`
+    task_pid,
     /// `task_struct.flags`
     task_flags,
     /// `task_struct.comm`
@@ -119,6 +124,10 @@ config! {
     sb_dev,
     /// `dentry.d_name.name`
     dentry_name,
+    /// `dentry.d_parent`
+    dentry_parent,
+    /// `dentry.d_hash.pprev`
+    dentry_hash,
 
     /// `maple_range_64.pivot`
     range_pivot,

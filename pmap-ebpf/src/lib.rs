@@ -11,7 +11,7 @@ mod config;
 mod record;
 mod syscall;
 
-pub use config::{Config, Reader};
+pub use config::{Config, LEVEL_ASKED, Reader};
 pub use record::{
     ABI, EXIT_LEN, Exit, HEADER_LEN, Header, ITER_LEN, IterEntry, NAME_LEN, NAME_MAX, NAME_WORDS,
     Name, RESULT_LEN, SECTION_LEN, SECTION_VMAS, SPACE_LEN, Section, Space, SpaceState,

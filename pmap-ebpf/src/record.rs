@@ -79,6 +79,12 @@ pub struct Header {
     pub comm: [u8; 16],
 }
 
+impl Header {
+    /// All zero.
+    pub const EMPTY: Self =
+        Self { kind: 0, abi: 0, flags: 0, time: 0, space: 0, pid: 0, tid: 0, comm: [0; 16] };
+}
+
 /// Bytes of a [`Header`].
 pub const HEADER_LEN: usize = 48;
 
@@ -211,8 +217,8 @@ pub struct Name {
     pub generation: u32,
     /// [`Vma::kind`].
     pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 where the file has no name in any folder: unlinked, or never linked.
+    pub unlinked: u32,
     /// The bytes, ended by a NUL unless they fill it.
     pub text: [u8; NAME_MAX],
 }

@@ -17,7 +17,7 @@ pub mod class {
     pub const MREMAP: u8 = 4;
     /// `shmat`: the address is argument 1.
     pub const SHMAT: u8 = 5;
-    /// Watched, but its extent is not in its arguments: `shmdt`, `mlockall`, `process_madvise`.
+    /// Watched, but its extent is not in its arguments: `mlockall`, `process_madvise`.
     pub const UNKNOWN: u8 = 6;
     /// `fork`, `vfork`, `clone`: locks the parent's address space, changes nothing in it.
     pub const FORK: u8 = 7;
@@ -29,4 +29,6 @@ pub mod class {
     pub const PLACED: u8 = 10;
     /// 32-bit `ipc`: `shmat` and `shmdt` among others.
     pub const IPC: u8 = 11;
+    /// `shmdt`: the address is argument 0, the length is the segment's.
+    pub const SHMDT: u8 = 12;
 }

@@ -32,8 +32,20 @@ fn main() -> ExitCode {
         Action::Snapshot(order) => print(program, |out| {
             snapshot::run(&order, out, |text| complain(format!("{program}: {text}").as_bytes()))
         }),
-        Action::Follow(order) => follow::run(&order),
+        Action::Follow(order) => {
+            log_to_stderr();
+            follow::run(&order)
+        }
         Action::Check => follow::check(),
+    }
+}
+
+/// `PMAP_LOG=debug` tells on standard error what goes on inside: for a bug report.
+fn log_to_stderr() {
+    let level = env::var("PMAP_LOG").ok().and_then(|level| level.parse().ok());
+    if let Some(level) = level {
+        let level: tracing::Level = level;
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Fields<'a> {
                 dev: self.u32()?,
                 generation: self.u32()?,
                 kind: self.u32()?,
-                reserved: self.u32()?,
+                unlinked: self.u32()?,
                 text: self.take()?,
             }),
             _ => return None,

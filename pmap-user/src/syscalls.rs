@@ -57,7 +57,7 @@ pub const WATCHED: &[Syscall] = &[
     call("set_mempolicy_home_node", 450, 450, class::RANGE, 4),
     call("mseal", 462, 462, class::RANGE, 3),
     call("shmat", 30, 397, class::SHMAT, 3),
-    call("shmdt", 67, 398, class::UNKNOWN, 1),
+    call("shmdt", 67, 398, class::SHMDT, 1),
     call("ipc", NONE, 117, class::IPC, 6),
     call("io_setup", 206, 245, class::PLACED, 2),
     call("io_destroy", 207, 246, class::UNKNOWN, 1),

@@ -10,7 +10,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Our program.
@@ -19,11 +20,18 @@ pub const OURS: &str = env!("CARGO_BIN_EXE_pmap");
 /// The judge.
 pub const PROCPS: &str = "/usr/bin/pmap";
 
-/// A folder of this test program's own, emptied when it starts to be used.
+/// An empty folder for one caller. What an earlier run of this test program left is removed first.
 pub fn scratch(name: &str) -> PathBuf {
-    let path =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&path);
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let root = ROOT.get_or_init(|| {
+        let program = std::env::current_exe().expect("/proc is mounted");
+        let program = program.file_stem().unwrap_or_default().to_owned();
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
+        let _ = fs::remove_dir_all(&root);
+        root
+    });
+    let path = root.join(format!("{name}-{}", COUNT.fetch_add(1, Relaxed)));
     fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     path
 }

@@ -13,24 +13,43 @@ use super::{
     maps::{NAME_SCRATCH, NAMED, RECORDS, SCRATCH, SHARED, shared},
 };
 
-/// The reader is woken this often at the most; in between it looks by itself.
-const WAKE_INTERVAL_NS: u64 = 1_000_000;
-
-/// A record's head for the current thread.
+/// Writes a record's head for the current thread where it is sent from: the stack of all nested
+/// functions together has 512 bytes.
+///
+/// # Safety
+/// `at` has room for a [`Header`].
 #[inline(always)]
-pub(super) fn header(kind: u16, flags: u32, space: u64) -> Header {
-    let task = current();
-    let mut comm = [0u8; 16];
-    // SAFETY: a trusted task, whose `comm` has sixteen bytes.
-    let (pid, tid) = unsafe {
-        let text = (&raw mut comm).cast::<u64>();
-        text.write_unaligned(word(task, config!(task_comm)));
-        text.add(1).write_unaligned(word(task, config!(task_comm) + 8));
-        numbers(task)
-    };
-    // SAFETY: takes nothing.
-    let time = unsafe { bpf_ktime_get_ns() };
-    Header { kind, abi: ABI, flags, time, space, pid, tid, comm }
+pub(super) unsafe fn head(at: *mut Header, kind: u16, flags: u32, space: u64) {
+    // SAFETY: a trusted task, whose `comm` has sixteen bytes; room, as the caller says.
+    unsafe {
+        short_head(at, kind, flags, space);
+        (&raw mut (*at).time).write(bpf_ktime_get_ns());
+        let task = current();
+        let comm = (&raw mut (*at).comm).cast::<u64>();
+        comm.write(word(task, config!(task_comm)));
+        comm.add(1).write(word(task, config!(task_comm) + 8));
+    }
+}
+
+/// As [`head`], without the time and the `comm`.
+///
+/// # Safety
+/// As for [`head`].
+#[inline(always)]
+pub(super) unsafe fn short_head(at: *mut Header, kind: u16, flags: u32, space: u64) {
+    // SAFETY: a trusted task; room, as the caller says.
+    unsafe {
+        let (pid, tid) = numbers(current());
+        (&raw mut (*at).kind).write(kind);
+        (&raw mut (*at).abi).write(ABI);
+        (&raw mut (*at).flags).write(flags);
+        (&raw mut (*at).time).write(0);
+        (&raw mut (*at).space).write(space);
+        (&raw mut (*at).pid).write(pid);
+        (&raw mut (*at).tid).write(tid);
+        (&raw mut (*at).comm).cast::<u64>().write(0);
+        (&raw mut (*at).comm).cast::<u64>().add(1).write(0);
+    }
 }
 
 /// Sends a record. Where there is no room, counts it in `state`, or in the shared counter.
@@ -38,18 +57,13 @@ pub(super) fn header(kind: u16, flags: u32, space: u64) -> Header {
 /// # Safety
 /// `record` points to `len` readable bytes that start with a [`Header`].
 #[inline(always)]
-pub(super) unsafe fn send(
-    record: *const u8,
-    len: u64,
-    time: u64,
-    state: Option<&mut SpaceState>,
-) -> bool {
+pub(super) unsafe fn send(record: *const u8, len: u64, state: Option<&mut SpaceState>) -> bool {
     let mut how = u64::from(BPF_RB_NO_WAKEUP);
-    if let Some(last) = SHARED.get_ptr_mut(shared::LAST_WAKE) {
-        // SAFETY: a slot of the array; a race costs one wake-up more or less.
+    if let Some(asleep) = SHARED.get_ptr_mut(shared::ASLEEP) {
+        // SAFETY: a slot of the array; a race costs one wake-up more.
         unsafe {
-            if time.wrapping_sub(*last) >= WAKE_INTERVAL_NS {
-                *last = time;
+            if asleep.read_volatile() != 0 {
+                asleep.write_volatile(0);
                 how = u64::from(BPF_RB_FORCE_WAKEUP);
             }
         }
@@ -98,19 +112,22 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
             return 0;
         }
         let _ = NAMED.insert(&key, &1, 0);
+        // `d_unlinked` of `include/linux/dcache.h`.
+        let unhashed = word_at(vma.id + u64::from(config!(dentry_hash))) == 0;
+        let is_root = word_at(vma.id + u64::from(config!(dentry_parent))) == vma.id;
+        scratch.name.unlinked = u32::from(unhashed && !is_root);
         word_at(vma.id + u64::from(config!(dentry_name)))
     } else {
+        scratch.name.unlinked = 0;
         vma.id + u64::from(config!(anon_name_text))
     };
-    let head = header(kinds::NAME, 0, 0);
     // SAFETY: the scratch begins with room for a header.
-    unsafe { (&raw mut scratch.head).cast::<Header>().write(head) };
+    unsafe { head((&raw mut scratch.head).cast(), kinds::NAME, 0, 0) };
     scratch.name.id = vma.id;
     scratch.name.inode = vma.inode;
     scratch.name.dev = vma.dev;
     scratch.name.generation = vma.generation;
     scratch.name.kind = vma.kind;
-    scratch.name.reserved = 0;
     let text = (&raw mut scratch.name.text).cast::<u64>();
     let mut i = 0;
     while i < NAME_WORDS {
@@ -122,6 +139,6 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
     }
     let len = (size_of::<Header>() + NAME_LEN) as u64;
     // SAFETY: the scratch is a whole record.
-    unsafe { send((&raw const *scratch).cast(), len, head.time, None) };
+    unsafe { send((&raw const *scratch).cast(), len, None) };
     1
 }

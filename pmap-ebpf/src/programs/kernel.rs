@@ -3,7 +3,7 @@
 use core::{mem::transmute, ptr::read_volatile};
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
-use pmap_ebpf::{Config, Reader, SYSCALL_SLOTS, Vma, vma_kinds};
+use pmap_ebpf::{Config, LEVEL_ASKED, Reader, SYSCALL_SLOTS, Vma, vma_kinds};
 
 /// Filled in by userspace before the load, then frozen.
 #[unsafe(no_mangle)]
@@ -235,6 +235,10 @@ pub(super) fn current() -> *const u8 {
 pub(super) unsafe fn numbers(task: *const u8) -> (u32, u32) {
     // SAFETY: as the caller says.
     unsafe {
+        if config!(pid_level) == 0 {
+            // Fewer pointers to follow, each of which costs the verifier milliseconds.
+            return (half(task, config!(task_tgid)), half(task, config!(task_pid)));
+        }
         let leader = pointer(task, config!(task_group_leader));
         (number(leader), number(task))
     }
@@ -246,6 +250,9 @@ unsafe fn number(task: *const u8) -> u32 {
     // SAFETY: as the caller of `numbers` says; `numbers` has an element for each level.
     unsafe {
         let pid = pointer(task, config!(task_thread_pid));
+        if level == LEVEL_ASKED {
+            return half(pid, config!(pid_depth));
+        }
         if half(pid, config!(pid_depth)) < level {
             return 0;
         }

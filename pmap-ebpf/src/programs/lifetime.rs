@@ -34,35 +34,37 @@ pub(super) fn next_space() -> u64 {
     unsafe { (bpf_ktime_get_ns() << 10) | (u64::from(bpf_get_smp_processor_id()) & 1023) }
 }
 
+/// Says that an address space begins, or, with a `key` of zero, a process in one that is there.
+#[inline(always)]
+unsafe fn announce(space: Space, id: u64, flags: u32, state: Option<&mut SpaceState>) {
+    let mut record = SpaceRecord { head: Header::EMPTY, space };
+    // SAFETY: a whole record.
+    unsafe {
+        emit::head(&raw mut record.head, kinds::SPACE, flags, id);
+        emit::send((&raw const record).cast(), size_of::<SpaceRecord>() as u64, state);
+    }
+}
+
 /// Begins to follow `mm`: says so, then sends its whole state.
 #[inline(always)]
 unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32) {
     let key = mm as u64;
-    let state = SpaceState { space: next_space(), brk: 0, ..SpaceState::default() };
+    let id = next_space();
+    let state = SpaceState { space: id, ..SpaceState::default() };
     if SPACES.insert(&key, &state, 0).is_err() {
         return;
     }
-    let head = emit::header(kinds::SPACE, flags, state.space);
-    // SAFETY: trusted pointers.
-    let space = unsafe {
-        Space {
+    let Some(kept) = SPACES.get_ptr_mut(&key) else { return };
+    // SAFETY: trusted pointers; the entry of this address space.
+    unsafe {
+        let space = Space {
             owner: numbers(task).0,
             parent,
             start_brk: word(mm, config!(mm_start_brk)),
             start_stack: word(mm, config!(mm_start_stack)),
             key,
-        }
-    };
-    let record = SpaceRecord { head, space };
-    let Some(kept) = SPACES.get_ptr_mut(&key) else { return };
-    // SAFETY: a whole record; the entry of this address space.
-    unsafe {
-        emit::send(
-            (&raw const record).cast(),
-            size_of::<SpaceRecord>() as u64,
-            head.time,
-            Some(&mut *kept),
-        );
+        };
+        announce(space, id, flags, Some(&mut *kept));
         section::dump(mm, key, flags);
     }
 }
@@ -105,23 +107,14 @@ pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
             begin(child, mm, numbers(parent).0, flags::FORK);
         } else {
             // vfork, or a clone that shares: no new address space, but a process that may exec.
-            let head = emit::header(kinds::SPACE, flags::FORK, 0);
-            let record = SpaceRecord {
-                head,
-                space: Space {
-                    owner: numbers(child).0,
-                    parent: numbers(parent).0,
-                    start_brk: 0,
-                    start_stack: 0,
-                    key: 0,
-                },
+            let space = Space {
+                owner: numbers(child).0,
+                parent: numbers(parent).0,
+                start_brk: 0,
+                start_stack: 0,
+                key: 0,
             };
-            emit::send(
-                (&raw const record).cast(),
-                size_of::<SpaceRecord>() as u64,
-                head.time,
-                None,
-            );
+            announce(space, 0, flags::FORK, None);
         }
     }
     0
@@ -135,10 +128,11 @@ pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
     let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
-    let head = emit::header(kinds::SPACE_END, 0, state.space);
+    let mut head = Header::EMPTY;
     // SAFETY: a whole record.
     unsafe {
-        emit::send((&raw const head).cast(), size_of::<Header>() as u64, head.time, Some(state));
+        emit::head(&raw mut head, kinds::SPACE_END, 0, state.space);
+        emit::send((&raw const head).cast(), size_of::<Header>() as u64, Some(state));
     }
     let _ = SPACES.remove(&key);
     0
@@ -164,9 +158,9 @@ pub(super) fn exit(ctx: BtfTracePointContext) -> i32 {
             Some(state) => (*state).space,
             None => 0,
         };
-        let head = emit::header(kinds::EXIT, 0, space);
-        let record = ExitRecord { head, exit: Exit { status, reserved: 0 } };
-        emit::send((&raw const record).cast(), size_of::<ExitRecord>() as u64, head.time, None);
+        let mut record = ExitRecord { head: Header::EMPTY, exit: Exit { status, reserved: 0 } };
+        emit::head(&raw mut record.head, kinds::EXIT, 0, space);
+        emit::send((&raw const record).cast(), size_of::<ExitRecord>() as u64, None);
         let _ = GROUPS.remove(&group);
     }
     0

@@ -2,6 +2,8 @@
 //!
 //! Right only while nobody writes: inside a write section, or where the address space has one
 //! thread and that thread is here.
+//!
+//! All state is in this CPU's scratch: the stack of all nested functions together has 512 bytes.
 
 use core::ffi::c_void;
 
@@ -28,16 +30,18 @@ const MAX_HEIGHT: u32 = 8;
 /// A way from the root to the leaf that holds an address.
 #[repr(C)]
 pub(super) struct Walk {
-    /// The node to look into, with its type in the low bits; at first the root.
+    /// The node to look into, with its type in the low bits; at first the root, at last the leaf.
     node: u64,
     /// The address to look for.
     index: u64,
-    /// First address that the entry found stands for.
+    /// First address that the node stands for; at last, that the slot stands for.
     min: u64,
-    /// Last address that it stands for.
+    /// Last address that the node stands for.
     max: u64,
-    /// What stands there: a mapping, or 0.
-    entry: u64,
+    /// The slot that holds the address.
+    offset: u64,
+    /// The last slot in use.
+    end: u64,
 }
 
 /// Mappings and gaps, one after another.
@@ -55,12 +59,19 @@ pub(super) struct Scan {
     pub(super) count: u64,
     /// 1 where there was no room for all.
     pub(super) truncated: u64,
+    /// The leaf that holds the cursor, or 0; then the last address that the leaf stands for, the
+    /// slot of the cursor, and the last slot in use.
+    leaf: u64,
+    leaf_max: u64,
+    offset: u64,
+    end: u64,
 }
 
 /// One level down.
-unsafe extern "C" fn descend(_: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: the caller's walk, on its stack.
-    let walk = unsafe { &mut *walk };
+unsafe extern "C" fn descend(_: u32, _: *mut c_void) -> i64 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
+    // SAFETY: this CPU's scratch.
+    let walk = unsafe { &mut (*scratch).walk };
     let kind = (walk.node >> 3) & 15;
     let node = walk.node & !NODE_MASK;
     let (pivots, slots, end_at, last_pivot) = if kind == ARANGE_64 {
@@ -96,88 +107,103 @@ unsafe extern "C" fn descend(_: u32, walk: *mut Walk) -> i64 {
         offset += 1;
     }
     walk.min = min;
-    walk.max = max;
-    let next = word_at(node + u64::from(slots) + u64::from(offset) * 8);
     if kind < RANGE_64 {
-        walk.entry = next;
+        walk.offset = u64::from(offset);
+        walk.end = u64::from(end);
         return 1;
     }
-    walk.node = next;
+    walk.max = max;
+    walk.node = word_at(node + u64::from(slots) + u64::from(offset) * 8);
     0
 }
 
 /// Goes from the root to a leaf. A function of its own for the verifier, which looks at it once
-/// and not for every caller; hence all through memory, and a pointer that could be null.
+/// and not for every caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn find(walk: *mut Walk) -> u32 {
-    if walk.is_null() {
-        return 0;
-    }
-    // SAFETY: the caller's walk; the callback has the helper's form, and its context must stand
-    // on this function's stack.
+pub(super) extern "C" fn find() -> u32 {
+    let mut nothing = 0u64;
+    // SAFETY: the callback has the helper's form.
     unsafe {
-        let mut own = walk.read();
-        bpf_loop(MAX_HEIGHT, descend as *mut c_void, (&raw mut own).cast::<c_void>(), 0);
-        walk.write(own);
+        bpf_loop(MAX_HEIGHT, descend as *mut c_void, (&raw mut nothing).cast::<c_void>(), 0) as u32
     }
-    1
 }
 
-/// One mapping or gap further.
-unsafe extern "C" fn step(_: u32, scan: *mut Scan) -> i64 {
-    // SAFETY: the caller's scan.
-    let scan = unsafe { &mut *scan };
-    let mut walk = Walk { node: scan.root, index: scan.cursor, min: 0, max: u64::MAX, entry: 0 };
-    find(&raw mut walk);
-    if scan.lo == u64::MAX {
-        scan.lo = walk.min;
+/// One mapping or gap further: in the same leaf, or in the next.
+unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
+    // SAFETY: this CPU's scratch.
+    let (scan, walk) = unsafe { (&mut (*scratch).scan, &mut (*scratch).walk) };
+    if scan.leaf == 0 {
+        walk.node = scan.root;
+        walk.index = scan.cursor;
+        walk.min = 0;
+        walk.max = u64::MAX;
+        walk.offset = 0;
+        walk.end = 0;
+        find();
+        scan.leaf = walk.node & !NODE_MASK;
+        scan.leaf_max = walk.max;
+        scan.offset = walk.offset;
+        scan.end = walk.end;
+        if scan.lo == u64::MAX {
+            scan.lo = walk.min;
+        }
     }
+    let slot = word_at(scan.leaf + u64::from(config!(range_slot)) + scan.offset * 8);
     // Pointers to mappings are aligned; `XA_ZERO_ENTRY` and the like are not.
-    if walk.entry != 0 && walk.entry & 3 == 0 {
-        let slot = scan.count as usize;
-        if slot >= SECTION_VMAS {
+    if slot != 0 && slot & 3 == 0 {
+        let place = scan.count as usize;
+        if place >= SECTION_VMAS {
             scan.truncated = 1;
             return 1;
         }
-        let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-        // SAFETY: this CPU's scratch, and a slot that was just checked.
-        let vma = unsafe { &mut (*scratch).vmas[slot] };
-        vma_at(walk.entry, vma);
+        // SAFETY: a place that was just checked.
+        let vma = unsafe { &mut (*scratch).vmas[place] };
+        vma_at(slot, vma);
         if vma.kind != vma_kinds::ANON && vma.kind != vma_kinds::SPECIAL {
-            emit::send_name(slot as u32);
+            emit::send_name(place as u32);
         }
         scan.count += 1;
     }
-    scan.cursor = walk.max.saturating_add(1);
-    i64::from(walk.max >= scan.last || scan.cursor == u64::MAX)
+    let mut max = scan.leaf_max;
+    if scan.offset < scan.end {
+        max = word_at(scan.leaf + u64::from(config!(range_pivot)) + scan.offset * 8);
+        scan.offset += 1;
+    } else {
+        scan.leaf = 0;
+    }
+    scan.cursor = max.saturating_add(1);
+    i64::from(max >= scan.last || scan.cursor == u64::MAX)
 }
 
 /// Goes through mappings and gaps; a function of its own, as [`find`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn scan_all(scan: *mut Scan) -> u32 {
-    if scan.is_null() {
-        return 0;
-    }
+pub(super) extern "C" fn scan_all() -> u32 {
+    let mut nothing = 0u64;
     let steps = 4 * SECTION_VMAS as u32;
     // SAFETY: as in `find`.
-    unsafe {
-        let mut own = scan.read();
-        bpf_loop(steps, step as *mut c_void, (&raw mut own).cast::<c_void>(), 0);
-        scan.write(own);
-    }
-    1
+    unsafe { bpf_loop(steps, step as *mut c_void, (&raw mut nothing).cast::<c_void>(), 0) as u32 }
 }
 
 /// Reads the mappings and gaps from the one that holds `first` to the one that holds `last` into
-/// this CPU's scratch.
+/// this CPU's scratch. `None` never: the verifier does not know that there is a scratch.
 #[inline(always)]
-pub(super) fn scan(root: u64, first: u64, last: u64) -> Scan {
-    let mut scan = Scan { root, cursor: first, last, lo: u64::MAX, count: 0, truncated: 0 };
-    scan_all(&raw mut scan);
+pub(super) fn scan(root: u64, first: u64, last: u64) -> Option<&'static Scan> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: this CPU's scratch.
+    let scan = unsafe { &mut (*scratch).scan };
+    scan.root = root;
+    scan.cursor = first;
+    scan.last = last;
+    scan.lo = u64::MAX;
+    scan.count = 0;
+    scan.truncated = 0;
+    scan.leaf = 0;
+    scan_all();
     if scan.cursor <= last && scan.cursor != u64::MAX {
         scan.truncated = 1;
     }
-    scan
+    Some(scan)
 }

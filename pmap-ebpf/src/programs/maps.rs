@@ -1,5 +1,6 @@
 //! What lives between two calls of a program.
 
+use super::maple::{Scan, Walk};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -27,8 +28,8 @@ pub(super) mod shared {
     /// Bit 0: the iterator begins to follow what it walks; bit 1: its children too; bit 2: from
     /// its next exec on.
     pub(in super::super) const FOLLOW: u32 = 0;
-    /// When the reader was last woken, in ns.
-    pub(in super::super) const LAST_WAKE: u32 = 1;
+    /// 1 while the reader sleeps and is to be woken; otherwise it looks by itself.
+    pub(in super::super) const ASLEEP: u32 = 1;
     /// Records lost outside of any followed address space.
     pub(in super::super) const LOST: u32 = 2;
 }
@@ -40,6 +41,10 @@ pub(super) struct Scratch {
     pub head: [u64; (HEADER_LEN + SECTION_LEN) / 8],
     /// Its mappings.
     pub vmas: [Vma; SECTION_VMAS],
+    /// How far they are read.
+    pub scan: Scan,
+    /// The way down the tree to the next of them.
+    pub walk: Walk,
 }
 
 /// One for each CPU: tracing programs run with preemption off and do not nest.

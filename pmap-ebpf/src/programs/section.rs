@@ -26,6 +26,11 @@ const PAGE: u64 = 4096;
 const MAP_ANY_FIXED: u64 = 0x10 | 0x10_0000;
 /// `MREMAP_FIXED` of `include/uapi/linux/mman.h`.
 const MREMAP_FIXED: u64 = 2;
+/// `MREMAP_DONTUNMAP`.
+const MREMAP_DONTUNMAP: u64 = 4;
+/// `SHMAT` and `SHMDT` of `include/uapi/linux/ipc.h`.
+const IPC_SHMAT: u64 = 21;
+const IPC_SHMDT: u64 = 22;
 /// `PR_SET_VMA` of `include/uapi/linux/prctl.h`.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -220,8 +225,9 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
             let len = if a[1] > a[2] { a[1] } else { a[2] };
             let to = if a[3] & MREMAP_FIXED != 0 {
                 Extent::pages(a[4], a[2])
-            } else if state.unmapped != 0 {
-                chosen(state, 0, 0)
+            } else if state.unmapped != 0 || a[3] & MREMAP_DONTUNMAP != 0 {
+                // With that flag and no other the new address is a hint.
+                chosen(state, a[4], a[2])
             } else {
                 none
             };
@@ -229,6 +235,15 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
         }
         class::SHMAT => (chosen(state, a[1], PAGE), none, 0),
         class::PLACED if state.unmapped != 0 => (chosen(state, 0, 0), none, 0),
+        // The gap that it leaves is seen whole; a segment that was cut before shows in the counters.
+        class::SHMDT => (Extent::pages(a[0], 1), none, flags::EXTENT_UNKNOWN),
+        class::IPC if a[0] & 0xffff == IPC_SHMAT => {
+            (chosen(state, a[4], PAGE), none, flags::EXTENT_UNKNOWN)
+        }
+        class::IPC if a[0] & 0xffff == IPC_SHMDT => {
+            (Extent::pages(a[4], 1), none, flags::EXTENT_UNKNOWN)
+        }
+        class::UNKNOWN if state.unmapped != 0 => (chosen(state, 0, 0), none, flags::EXTENT_UNKNOWN),
         class::FORK => (none, none, 0),
         class::PRCTL if a[0] == PR_SET_VMA => (Extent::pages(a[2], a[3]), none, 0),
         class::PRCTL => (none, none, 0),
@@ -247,7 +262,7 @@ unsafe fn ended(mm: *const u8, how: u32) {
     let Some(state) = SPACES.get_ptr_mut(&key) else { return };
     // SAFETY: the entry of this address space; its write lock is held, so nobody else is here.
     let state = unsafe { &mut *state };
-    state.version += 1;
+    let version = state.version + 1;
     let task = current();
     // SAFETY: trusted pointers.
     let (call, (first, second, more)) = unsafe {
@@ -266,6 +281,9 @@ unsafe fn ended(mm: *const u8, how: u32) {
         state.brk = word(mm, config!(mm_brk));
     }
     state.unmapped = 0;
+    // Last of all: whoever sees this version finds its record in the ring.
+    // SAFETY: a field of the entry.
+    unsafe { (&raw mut state.version).write_volatile(version) };
 }
 
 /// Sends one range of a section.
@@ -280,45 +298,53 @@ unsafe fn report(mm: *const u8, state: &mut SpaceState, call: &Call, at: Extent,
         } else {
             // SAFETY: a trusted pointer.
             let root = unsafe { word(mm, config!(mm_root)) };
-            let scan = maple::scan(root, at.lo.saturating_sub(1), at.hi);
+            let Some(scan) = maple::scan(root, at.lo.saturating_sub(1), at.hi) else { return };
             if scan.truncated != 0 {
                 flags |= flags::TRUNCATED;
             }
             (count, lo, hi) = (scan.count as u32, scan.lo, scan.cursor);
         }
     }
-    let section = Section {
-        version: state.version,
-        lo,
-        hi,
-        // SAFETY: trusted pointers.
-        total_vm: unsafe { word(mm, config!(mm_total_vm)) },
-        brk: unsafe { word(mm, config!(mm_brk)) },
-        lost: state.lost,
-        map_count: unsafe { half(mm, config!(mm_map_count)) },
-        nr: call.nr,
-        count,
-        class: u32::from(call.class),
-    };
-    let head = emit::header(kinds::SECTION, flags, state.space);
-    finish(head, &section, state);
+    let told = Told { lo, hi, count, nr: call.nr, class: call.class, version: state.version + 1 };
+    // SAFETY: as the caller says.
+    unsafe { finish(mm, &told, flags, state) };
+}
+
+/// What a record says beside what the address space says of itself.
+struct Told {
+    version: u64,
+    lo: u64,
+    hi: u64,
+    count: u32,
+    nr: i32,
+    class: u8,
 }
 
 /// Puts the heads before the mappings in the scratch and sends it all.
 #[inline(always)]
-fn finish(head: Header, section: &Section, state: &mut SpaceState) {
+unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    let mut count = u64::from(section.count);
+    let mut count = u64::from(told.count);
     if count > SECTION_VMAS as u64 {
         count = SECTION_VMAS as u64;
     }
-    // SAFETY: this CPU's scratch begins with room for both heads.
+    // SAFETY: this CPU's scratch begins with room for both heads; trusted pointers.
     unsafe {
         let at = scratch.cast::<u8>();
-        at.cast::<Header>().write(head);
-        at.add(size_of::<Header>()).cast::<Section>().write(*section);
+        emit::head(at.cast(), kinds::SECTION, flags, state.space);
+        let section = at.add(size_of::<Header>()).cast::<Section>();
+        (&raw mut (*section).version).write(told.version);
+        (&raw mut (*section).lo).write(told.lo);
+        (&raw mut (*section).hi).write(told.hi);
+        (&raw mut (*section).total_vm).write(word(mm, config!(mm_total_vm)));
+        (&raw mut (*section).brk).write(word(mm, config!(mm_brk)));
+        (&raw mut (*section).lost).write(state.lost);
+        (&raw mut (*section).map_count).write(half(mm, config!(mm_map_count)));
+        (&raw mut (*section).nr).write(told.nr);
+        (&raw mut (*section).count).write(told.count);
+        (&raw mut (*section).class).write(u32::from(told.class));
         let len = (size_of::<Header>() + size_of::<Section>()) as u64 + count * VMA_LEN as u64;
-        emit::send(at, len, head.time, Some(state));
+        emit::send(at, len, Some(state));
     }
 }
 
@@ -338,28 +364,22 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     let Some(state) = SPACES.get_ptr_mut(&dump.key) else { return 1 };
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
-    let scan = maple::scan(dump.root, dump.cursor, u64::MAX);
-    let mm = dump.mm;
+    let Some(scan) = maple::scan(dump.root, dump.cursor, u64::MAX) else { return 1 };
     let mut flags = dump.flags | flags::INITIAL;
     if scan.truncated != 0 {
         flags |= flags::MORE;
     }
-    let section = Section {
+    let told = Told {
         version: state.version,
         lo: dump.cursor,
         hi: scan.cursor,
-        // SAFETY: trusted pointers.
-        total_vm: unsafe { word(mm, config!(mm_total_vm)) },
-        brk: unsafe { word(mm, config!(mm_brk)) },
-        lost: state.lost,
-        map_count: unsafe { half(mm, config!(mm_map_count)) },
-        nr: -1,
         count: scan.count as u32,
-        class: 0,
+        nr: -1,
+        class: class::NONE,
     };
     dump.cursor = scan.cursor;
-    let head = emit::header(kinds::SECTION, flags, state.space);
-    finish(head, &section, state);
+    // SAFETY: a trusted pointer.
+    unsafe { finish(dump.mm, &told, flags, state) };
     i64::from(scan.truncated == 0)
 }
 

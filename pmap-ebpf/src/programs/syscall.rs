@@ -1,11 +1,13 @@
 //! A watched system call returns: its arguments still stand in the saved registers.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
 use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 
 use super::{
     emit,
-    kernel::{class_of, config, current, is_compat, word},
+    kernel::{class_of, config, current, is_compat, pointer, word},
     maps::SPACES,
 };
 
@@ -29,9 +31,14 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         if class == class::NONE {
             return 0;
         }
-        let key = word(task, config!(task_mm));
+        let mm = pointer(task, config!(task_mm));
+        let key = mm as u64;
         let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
         let state = &mut *state;
+        if class == class::PRCTL {
+            // `PR_SET_MM` moves the heap under the read lock alone.
+            state.brk = word(mm, config!(mm_brk));
+        }
         let ret = ctx.as_ptr().cast::<i64>().add(1).read_volatile();
         let (flags, args) = if compat {
             let args = [
@@ -54,10 +61,22 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             ];
             (0, args)
         };
-        let head = emit::header(kinds::RESULT, flags, state.space);
-        let record =
-            Record { head, result: SyscallResult { ret, args, nr, class: u32::from(class) } };
-        emit::send((&raw const record).cast(), size_of::<Record>() as u64, head.time, Some(state));
+        // Field by field: filling it with zeros first is a loop over bytes here.
+        let mut record = MaybeUninit::<Record>::uninit();
+        let at = record.as_mut_ptr();
+        let result = &raw mut (*at).result;
+        (&raw mut (*result).ret).write(ret);
+        (&raw mut (*result).args).write(args);
+        (&raw mut (*result).nr).write(nr);
+        (&raw mut (*result).class).write(u32::from(class));
+        let head = &raw mut (*at).head;
+        // A call that succeeded was told by its section; one that failed has nothing else.
+        if (-4095..0).contains(&ret) {
+            emit::head(head, kinds::RESULT, flags, state.space);
+        } else {
+            emit::short_head(head, kinds::RESULT, flags, state.space);
+        }
+        emit::send(at.cast(), size_of::<Record>() as u64, Some(state));
     }
     0
 }

@@ -1,16 +1,48 @@
-//! `--check`: what this kernel and these privileges allow.
+//! `--check`: what this kernel and these privileges allow, in a form to paste into a bug report.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
-use crate::kernel::{Options, Tracer};
+use crate::kernel::{self, Fact, Options, Reader, Tracer};
 
-/// Says what this kernel allows, and returns the exit status.
+/// Says what this kernel allows, and returns the exit status: success where `--follow` works.
 pub fn check() -> ExitCode {
-    match Tracer::start(Options::default()) {
-        Ok(_) => ExitCode::SUCCESS,
+    let mut report = format!(
+        "pmap {} on {} {}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        crate::proc::kernel_name().unwrap_or_else(|| "an unknown kernel".into()),
+        std::env::consts::ARCH,
+    );
+    for Fact { name, state, remedy } in kernel::facts() {
+        report += &format!("{name:<44} {state}\n");
+        if let Some(remedy) = remedy {
+            report += &format!("{:<44} -> {remedy}\n", "");
+        }
+    }
+    let nested = !crate::proc::in_initial_pid_namespace();
+    report += &format!("{:<44} {}\n", "PID namespace", if nested { "nested" } else { "initial" });
+    let code = match Tracer::start(Options { nested, ..Options::default() }) {
+        Ok(tracer) => {
+            report += &format!("{:<44} yes\n", "programs load and attach");
+            report += match tracer.reader() {
+                Reader::None => {
+                    "\npmap --follow works: each change is told once the mappings were read again, \
+                     since nothing can be read inside a write section here\n"
+                }
+                Reader::Cast | Reader::Probe => "\npmap --follow works, exact at every version\n",
+            };
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            super::complain(&error.to_string());
+            report += &format!(
+                "{:<44} no\n\npmap --follow does not work: {error}\n",
+                "programs load and attach"
+            );
+            report += "plain pmap needs none of this\n";
             ExitCode::FAILURE
         }
+    };
+    match std::io::stdout().write_all(report.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
     }
 }

@@ -34,7 +34,7 @@ use reconcile::{Job, Reader, Schedule};
 use session::Session;
 use target::Command;
 
-/// Between two looks into the ring while records come: the kernel wakes us no more often.
+/// Between two looks into the ring while records come: nobody wakes us then.
 const BREATH: Duration = Duration::from_millis(1);
 /// Between two looks at what nothing announces: lost records, calls that do not return.
 const TICK: Duration = Duration::from_millis(100);
@@ -96,7 +96,8 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
         ),
         None => None,
     };
-    let mut options = Options::default();
+    let mut options =
+        Options { nested: !crate::proc::in_initial_pid_namespace(), ..Options::default() };
     if let Some(kib) = follow.buffer_kib {
         options.ring_bytes = ring_bytes(kib);
     }
@@ -208,6 +209,10 @@ async fn watch(
         let mut count = session.pump();
         if session.heal() {
             count += session.pump();
+        }
+        if count == 0 {
+            session.tracer.doze()?;
+            count = session.pump();
         }
         session.flush()?;
         look(session, follow, &reader);

@@ -143,6 +143,7 @@ impl<'a> Session<'a> {
             if let Ok(entries) = self.tracer.read(tid)
                 && entries.first().is_some_and(|entry| entry.space == id)
             {
+                tracing::debug!(space = id, mappings = entries.len(), "read again");
                 self.engine.read(pid, entries);
                 any = true;
             }

@@ -30,7 +30,7 @@ pub fn choose_reader(facts: ReaderFacts) -> Reader {
 }
 
 /// The tracepoints that the programs hang on.
-const TRACEPOINTS: &[&str] = &[
+pub(super) const TRACEPOINTS: &[&str] = &[
     "btf_trace_mmap_lock_released",
     "btf_trace_mmap_lock_acquire_returned",
     "btf_trace_vm_unmapped_area",
@@ -82,7 +82,7 @@ pub(super) fn memcg_path(btf: &Btf) -> Result<bool, Missing> {
 ///
 /// # Errors
 /// Names the first structure, member or tracepoint that this kernel does not have.
-pub(super) fn config(btf: &Btf, pid_level: u32) -> Result<Config, Missing> {
+pub(super) fn config(btf: &Btf) -> Result<Config, Missing> {
     let at = |structure: &str, member: &str| {
         btf.member(structure, member)
             .map(|m| m.offset)
@@ -96,10 +96,10 @@ pub(super) fn config(btf: &Btf, pid_level: u32) -> Result<Config, Missing> {
     let status = btf.member("task_struct", "thread_info.status").map(|m| m.offset);
     let mut config = Config {
         word_type: btf.structure("vm_area_struct").unwrap_or(0),
-        pid_level,
         has_compat: u32::from(cfg!(target_arch = "x86_64") && status.is_some()),
         task_mm: at("task_struct", "mm")?,
         task_tgid: at("task_struct", "tgid")?,
+        task_pid: at("task_struct", "pid")?,
         task_flags: at("task_struct", "flags")?,
         task_comm: at("task_struct", "comm")?,
         task_thread_pid: at("task_struct", "thread_pid")?,
@@ -140,6 +140,8 @@ pub(super) fn config(btf: &Btf, pid_level: u32) -> Result<Config, Missing> {
         inode_sb: at("inode", "i_sb")?,
         sb_dev: at("super_block", "s_dev")?,
         dentry_name: at("dentry", "d_name.name").or_else(|_| at("dentry", "__d_name.name"))?,
+        dentry_parent: at("dentry", "d_parent")?,
+        dentry_hash: at("dentry", "d_hash.pprev")?,
         unmapped_length: at("vm_unmapped_area_info", "length")?,
         ..Config::EMPTY
     };

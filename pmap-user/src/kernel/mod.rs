@@ -1,12 +1,14 @@
 //! The kernel's side: the only folder that knows aya.
 
 mod btf;
+mod facts;
 mod iter;
 mod layout;
 mod object;
 mod syscalls;
 mod tracer;
 
+pub use facts::{Fact, facts};
 pub use layout::{Missing, ReaderFacts, choose_reader};
 pub use pmap_ebpf::Reader;
 pub use tracer::{Options, StartError, Tracer, Versions};

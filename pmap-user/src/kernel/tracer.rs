@@ -10,9 +10,10 @@ use std::{
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, MapData, RingBuf},
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
-use pmap_ebpf::{Config, Reader};
+use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
 
 use super::{
     btf::Btf,
@@ -43,9 +44,13 @@ const OTHERS: &Programs = &[
     ("sys_exit", "sys_exit"),
 ];
 
+/// The program that reads mappings on demand.
+const ITERATOR: &str = "task_vma";
+
 /// Slots of the array `SHARED` (see `pmap-ebpf`, `maps.rs`).
 mod shared {
     pub(super) const FOLLOW: u32 = 0;
+    pub(super) const ASLEEP: u32 = 1;
     pub(super) const LOST: u32 = 2;
 }
 
@@ -85,11 +90,13 @@ pub struct Options {
     pub ring_bytes: u32,
     /// A reader other than the best that the kernel allows.
     pub reader: Option<Reader>,
+    /// Whether we are in a PID namespace other than the initial one.
+    pub nested: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ring_bytes: 8 << 20, reader: None }
+        Self { ring_bytes: 8 << 20, reader: None, nested: false }
     }
 }
 
@@ -111,12 +118,13 @@ impl Tracer {
     /// One sentence for each way in which a kernel can refuse.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let types = Btf::read(&layout::wanted()).map_err(StartError::NoBtf)?;
-        let mut config = layout::config(&types, 0).map_err(StartError::Missing)?;
+        let mut config = layout::config(&types).map_err(StartError::Missing)?;
         let cast = types.function(layout::CAST);
         let reader = options.reader.unwrap_or_else(|| {
             layout::choose_reader(ReaderFacts {
                 cast,
-                probe: probe_allowed(),
+                // Asking takes the loading of a program: only where it matters.
+                probe: cast.is_none() && probe_allowed(),
                 maple: config.range_slots != 0,
             })
         });
@@ -126,7 +134,16 @@ impl Tracer {
         } else {
             LOCK
         };
-        let mut ebpf = load(&config, cast.unwrap_or(0), lock, options.ring_bytes)?;
+        let kfunc = cast.unwrap_or(0);
+        let aya_types =
+            AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
+        if options.nested {
+            config.pid_level = LEVEL_ASKED;
+            config.pid_level = own_level(open(&config, kfunc, 4096, &aya_types)?, &aya_types)?;
+        }
+        let mut ebpf = open(&config, kfunc, options.ring_bytes, &aya_types)?;
+        attach(&mut ebpf, lock, &aya_types)?;
+        tracing::debug!(?reader, level = config.pid_level, "attached");
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
@@ -169,12 +186,21 @@ impl Tracer {
     /// As [`Self::follow`].
     pub fn read(&mut self, tid: u32) -> io::Result<Vec<IterEntry>> {
         if !self.iterators.contains_key(&tid) {
-            let program = self.ebpf.program("task_vma").ok_or(io::ErrorKind::NotFound)?;
+            let program = self.ebpf.program(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
             let fd = program.fd().map_err(io::Error::other)?;
             let iterator = VmaIterator::new(fd.as_fd(), tid)?;
             self.iterators.insert(tid, iterator);
         }
         self.iterators[&tid].read()
+    }
+
+    /// Asks to be woken by the next record. Records that came before are to be looked for once more
+    /// after that.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn doze(&mut self) -> io::Result<()> {
+        self.set(shared::ASLEEP, 1)
     }
 
     /// Forgets how to read the mappings of a thread that is gone.
@@ -234,10 +260,11 @@ impl Versions {
     }
 }
 
-/// Whether `bpf_probe_read_kernel` is allowed; `kernel/trace/bpf_trace.c` asks lockdown.
-fn probe_allowed() -> bool {
-    !std::fs::read_to_string("/sys/kernel/security/lockdown")
-        .is_ok_and(|state| state.contains("[confidentiality]"))
+/// Whether `bpf_probe_read_kernel` is allowed: `kernel/trace/bpf_trace.c` asks lockdown. Where the
+/// kernel does not say, it is taken not to be.
+pub(super) fn probe_allowed() -> bool {
+    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_probe_read_kernel)
+        .unwrap_or(false)
 }
 
 fn take<M, E: ToString>(
@@ -250,16 +277,16 @@ fn take<M, E: ToString>(
     make(map).map_err(|e| refused(e.to_string()))
 }
 
-fn load(config: &Config, kfunc: u32, lock: &Programs, ring_bytes: u32) -> Result<Ebpf, StartError> {
-    let types = AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
+/// Makes the maps, and the programs ready to be loaded.
+fn open(config: &Config, kfunc: u32, ring_bytes: u32, types: &AyaBtf) -> Result<Ebpf, StartError> {
     // SAFETY: `Config` is `repr(C)`, of `u32` only, so every byte of it is initialised.
     let bytes = unsafe {
         std::slice::from_raw_parts((&raw const *config).cast::<u8>(), size_of::<Config>())
     };
     let (native, compat) = (syscalls::native(), syscalls::compat());
     let object = object::with_kfunc(kfunc);
-    let mut ebpf = EbpfLoader::new()
-        .btf(Some(&types))
+    EbpfLoader::new()
+        .btf(Some(types))
         .override_global("CONFIG", bytes, true)
         .override_global("CLASSES", &native[..], true)
         .override_global("COMPAT_CLASSES", &compat[..], true)
@@ -268,19 +295,41 @@ fn load(config: &Config, kfunc: u32, lock: &Programs, ring_bytes: u32) -> Result
         .map_err(|e| match e {
             EbpfError::MapError(e) if is_permission(&e) => StartError::Permission(e.to_string()),
             e => StartError::Refused { program: "object".into(), reason: chain(&e) },
-        })?;
+        })
+}
+
+/// Loads the programs, then lets them run.
+fn attach(ebpf: &mut Ebpf, lock: &Programs, types: &AyaBtf) -> Result<(), StartError> {
     for (name, tracepoint) in lock.iter().chain(OTHERS) {
-        let program: &mut BtfTracePoint = typed(&mut ebpf, name)?;
-        program.load(tracepoint, &types).map_err(|e| refused(name, e))?;
+        let program: &mut BtfTracePoint = typed(ebpf, name)?;
+        program.load(tracepoint, types).map_err(|e| refused(name, e))?;
     }
-    typed::<Iter>(&mut ebpf, "task_vma")?
-        .load("task_vma", &types)
-        .map_err(|e| refused("task_vma", e))?;
+    load_iterator(ebpf, types)?;
     for (name, _) in lock.iter().chain(OTHERS) {
-        let program: &mut BtfTracePoint = typed(&mut ebpf, name)?;
+        let program: &mut BtfTracePoint = typed(ebpf, name)?;
         program.attach().map_err(|e| refused(name, e))?;
     }
-    Ok(ebpf)
+    Ok(())
+}
+
+fn load_iterator(ebpf: &mut Ebpf, types: &AyaBtf) -> Result<(), StartError> {
+    let program = typed::<Iter>(ebpf, ITERATOR)?;
+    program.load("task_vma", types).map_err(|e| refused(ITERATOR, e))
+}
+
+/// How deep our own PID namespace is: nothing in `/proc` tells it from inside.
+fn own_level(mut ebpf: Ebpf, types: &AyaBtf) -> Result<u32, StartError> {
+    load_iterator(&mut ebpf, types)?;
+    let unknown = |reason: String| StartError::Refused { program: ITERATOR.into(), reason };
+    let mut shared: Array<_, u64> = take(&mut ebpf, "SHARED", Array::try_from)?;
+    shared.set(shared::FOLLOW, 1, 0).map_err(|e| unknown(e.to_string()))?;
+    let program = typed::<Iter>(&mut ebpf, ITERATOR)?;
+    let fd = program.fd().map_err(|e| unknown(chain(&e)))?;
+    let entries = VmaIterator::new(fd.as_fd(), std::process::id())
+        .and_then(|iterator| iterator.read())
+        .map_err(|e| unknown(e.to_string()))?;
+    let first = entries.first().ok_or_else(|| unknown("it found no mapping of ours".into()))?;
+    Ok(first.pid)
 }
 
 fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, StartError>

@@ -1,5 +1,7 @@
 //! What a view shows: one change of an address space.
 
+use pmap_ebpf::class;
+
 use crate::{
     syscalls::{self, Syscall},
     table::Piece,
@@ -104,11 +106,23 @@ impl Reason {
     }
 }
 
+impl Call {
+    /// Its name; that of the call which 32-bit programs make through `ipc(2)`.
+    pub fn name(&self) -> &'static str {
+        let through = self.outcome.filter(|_| self.syscall.class == class::IPC);
+        match through.map(|(args, _)| args[0] & 0xffff) {
+            Some(21) => "shmat",
+            Some(22) => "shmdt",
+            _ => self.syscall.name,
+        }
+    }
+}
+
 impl Change {
     /// A word for what it was; `syscall` where only a number is known.
     pub fn name(&self) -> &'static str {
         match &self.op {
-            Op::Call(call) => call.syscall.name,
+            Op::Call(call) => call.name(),
             Op::Stack => "stack",
             Op::OtherCall { nr, compat } => other_name(*nr, *compat),
             Op::Other => "other",

@@ -119,8 +119,8 @@ impl Engine {
         }
     }
 
-    /// Every record that was written before `kernel_version` was looked up is taken in: whatever is
-    /// still missing was lost. Takes in the rest of what was read.
+    /// The ring was emptied after the kernel's count of sections was found to be `kernel_version`, at
+    /// the time `now` in ns. Takes in what was read of versions that are reached.
     pub fn caught_up(&mut self, id: u64, kernel_version: u64, now: u64, out: &mut Vec<Change>) {
         let Self { spaces, files, .. } = self;
         let Some(space) = spaces.get_mut(&id) else { return };
@@ -133,7 +133,7 @@ impl Engine {
             self.flush(id, out);
         }
         if let Some(space) = self.spaces.get_mut(&id) {
-            space.caught_up(kernel_version);
+            space.caught_up(kernel_version, now);
         }
     }
 
@@ -196,6 +196,10 @@ impl Engine {
             }
             return;
         }
+        if section.version < space.version {
+            // Given up for lost, and since then read again.
+            return;
+        }
         let mut reread = Vec::new();
         let healed = space.note_version(section.version, files, &mut reread);
         if section.version > space.version {
@@ -222,6 +226,8 @@ impl Engine {
             && section.nr >= 0
             && !grows_down(&pieces)
             && !is_harmless(section.nr, compat)
+            && !(section.class == u32::from(class::SHMDT)
+                && pieces.iter().any(|piece| matches!(piece, Verdict::Removed(_))))
         {
             self.doubt(head.space, Reason::Extent);
         }

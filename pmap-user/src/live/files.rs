@@ -88,8 +88,10 @@ impl Files {
         let text = name_text(name);
         let known = self.indices.get(&key).copied();
         if key.kind == vma_kinds::FILE {
+            let gone: &[u8] = if name.unlinked != 0 { b" (deleted)" } else { b"" };
             let what = known.unwrap_or_else(|| self.add(key));
-            self.identities[what.index() as usize].base = Some([b"/?/", text].concat().into());
+            self.identities[what.index() as usize].base =
+                Some([b"/?/", text, gone].concat().into());
             return;
         }
         let (before, after): (&[u8], &[u8]) = match key.kind {

@@ -13,6 +13,8 @@ use crate::{
 
 /// Bits of `vm_flags`, `include/linux/mm.h`.
 const VM_MAYSHARE: u64 = 0x80;
+/// How long a record may take from the kernel's count to the ring's end, in ns.
+const LATE: u64 = 50_000_000;
 /// 4 KiB pages: other sizes exist on other machines only.
 const PAGE_SHIFT: u32 = 12;
 
@@ -43,9 +45,9 @@ pub struct Space {
     pub rereads: BTreeMap<Reason, u64>,
     /// Pages that the kernel counts and no mapping has.
     uncounted: i64,
-    /// Whether that is certain: beside the iterator a `munmap` may be at work that has given up
-    /// the write lock and not yet counted what it unmapped.
-    uncounted_is_sure: bool,
+    /// Whether that was found inside a write section: beside a call that unmaps and has downgraded
+    /// its lock already, the iterator reads a count that is yet to fall.
+    counts_surely: bool,
     /// The newest version at which something is in doubt, and why.
     doubt: Option<(u64, Reason)>,
     /// Mappings read by the iterator, not yet taken in.
@@ -56,6 +58,9 @@ pub struct Space {
     incoming_since: u64,
     /// Whether the first state was taken in.
     begun: bool,
+    /// The version at which the table stood when the kernel was seen to be further, and when that
+    /// was, in ns.
+    behind: Option<(u64, u64)>,
 }
 
 /// What a section did to the table.
@@ -84,12 +89,13 @@ impl Space {
             lost: 0,
             rereads: BTreeMap::new(),
             uncounted: 0,
-            uncounted_is_sure: false,
+            counts_surely: false,
             doubt: None,
             incoming: VecDeque::new(),
             incoming_from: 0,
             incoming_since: 0,
             begun: false,
+            behind: None,
         }
     }
 
@@ -105,6 +111,7 @@ impl Space {
 
     /// Puts the table in doubt from a version on.
     pub(super) fn doubt(&mut self, version: u64, reason: Reason) {
+        tracing::debug!(space = self.id, version, reason = reason.name(), "doubt");
         let version = self.doubt.map_or(version, |(v, _)| v.max(version));
         let reason = self.doubt.map_or(reason, |(_, r)| r);
         self.doubt = Some((version, reason));
@@ -156,17 +163,16 @@ impl Space {
             }
             _ => None,
         };
-        // With one version throughout, the counters belong to this very state.
-        if self.is_sure() && self.incoming_since == last.version && last.version == self.version {
+        if first {
             self.uncounted = counted(last.total_vm) - self.pages();
-            self.uncounted_is_sure = false;
+            return None;
         }
-        if first { None } else { healed }
+        healed
     }
 
-    /// Takes in the rest of what was read, once every record is taken in that was written before.
+    /// Takes in what was read at versions whose records are taken in already.
     pub(super) fn settle(&mut self, files: &mut Files, pieces: &mut Vec<Piece>) -> Option<Reason> {
-        self.advance(u64::MAX, files, pieces)
+        self.advance(self.version + 1, files, pieces)
     }
 
     /// Versions that were skipped if a record of `version` comes now.
@@ -199,7 +205,7 @@ impl Space {
         if head_flags & flags::MORE == 0 {
             self.begun = true;
             self.uncounted = counted(section.total_vm) - self.pages();
-            self.uncounted_is_sure = true;
+            self.counts_surely = true;
             if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
@@ -232,16 +238,16 @@ impl Space {
             return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
         }
         let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
+        let uncounted = counted(section.total_vm) - self.pages();
         // `total_vm` follows only after a downgrade in what unmaps (`vms_complete_munmap_vmas` of
         // `mm/vma.c`); a stack that grows, whose extent nothing tells, has it counted before.
-        let uncounted_yet = head_flags & flags::DOWNGRADE != 0 && !unknown;
-        let uncounted = counted(section.total_vm) - self.pages();
-        let as_many = self.table.len() == section.map_count as usize;
-        if as_many && !unknown && !uncounted_yet && !self.uncounted_is_sure {
+        let counts = unknown || head_flags & flags::DOWNGRADE == 0;
+        let agrees = self.table.len() == section.map_count as usize;
+        if agrees && !unknown && counts && !self.counts_surely {
+            self.counts_surely = true;
             self.uncounted = uncounted;
-            self.uncounted_is_sure = true;
         }
-        let agrees = as_many && (uncounted_yet || uncounted == self.uncounted);
+        let agrees = agrees && (!counts || uncounted == self.uncounted);
         match (agrees, unknown) {
             (true, false) => Outcome::Sure,
             (true, true) => Outcome::Explained,
@@ -253,12 +259,24 @@ impl Space {
         }
     }
 
-    /// The kernel counts `version` sections, and every record that was written is taken in.
-    pub(super) fn caught_up(&mut self, version: u64) {
-        if self.begun && self.incoming.is_empty() && version > self.version {
-            self.lost += version - self.version;
-            self.version = version;
-            self.doubt(version, Reason::Lost);
+    /// The kernel counts `version` sections at the time `now`, in ns. Records that do not come for
+    /// a while after that were lost: a moment, because the ring hands out nothing behind a record
+    /// that another CPU is still writing.
+    pub(super) fn caught_up(&mut self, version: u64, now: u64) {
+        if !self.begun || version <= self.version {
+            self.behind = None;
+            return;
+        }
+        match self.behind {
+            Some((at, since)) if at == self.version => {
+                if now.saturating_sub(since) > LATE {
+                    self.lost += version - self.version;
+                    self.version = version;
+                    self.doubt(version, Reason::Lost);
+                    self.behind = None;
+                }
+            }
+            _ => self.behind = Some((self.version, now)),
         }
     }
 

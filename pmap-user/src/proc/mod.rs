@@ -44,3 +44,17 @@ pub fn kernel_release() -> Option<(u16, u8)> {
     let version = procfs::sys::kernel::Version::current().ok()?;
     Some((version.major.into(), version.minor))
 }
+
+/// Name and release of the running kernel, as `uname -sr`.
+pub fn kernel_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(format!("Linux {}", text.trim_end()))
+}
+
+/// Whether our PIDs are those of the whole machine. Where `/proc` does not say, they are taken to be.
+pub fn in_initial_pid_namespace() -> bool {
+    /// `PROC_PID_INIT_INO` of `include/linux/proc_ns.h`.
+    const INITIAL: u64 = 0xefff_fffc;
+    std::fs::metadata("/proc/self/ns/pid")
+        .map_or(true, |meta| std::os::unix::fs::MetadataExt::ino(&meta) == INITIAL)
+}

@@ -16,6 +16,9 @@ use crate::model::{Details, Keys, Mapping};
 /// The key whose value is a list of words.
 const FLAGS: &[u8] = b"VmFlags:";
 
+/// By how much the lines of one mapping may be longer than those of the one before, usually: a few more flags.
+const SPARE: usize = 32;
+
 /// Where a wanted line stands, counted from the end of the first line of its mapping.
 struct Place {
     offset: usize,
@@ -31,6 +34,8 @@ pub struct Reader<R, F> {
     values: Vec<Option<u64>>,
     places: Vec<Place>,
     flags_at: Option<usize>,
+    /// How long the last mapping was without its first line.
+    body: usize,
 }
 
 /// Where the parts of one mapping lie in the window.
@@ -51,6 +56,7 @@ impl<R: Read, F: Fn(&[u8]) -> bool> Reader<R, F> {
             values: Vec::new(),
             places: Vec::new(),
             flags_at: None,
+            body: 0,
         }
     }
 
@@ -74,13 +80,11 @@ impl<R: Read, F: Fn(&[u8]) -> bool> Reader<R, F> {
         let length = find(flags, b'\n')?;
         let from = head + flags_at + 1 + FLAGS.len();
         let total = from + length + 1;
-        let next = bytes.get(total);
-        // The window may end between two mappings; then only the slow way can look further.
-        next.is_some_and(|byte| !is_key(*byte)).then_some(Extent {
-            head,
-            flags: Some((from, from + length)),
-            total,
-        })
+        let complete = match bytes.get(total) {
+            Some(&byte) => !is_key(byte),
+            None => self.window.ended(),
+        };
+        complete.then_some(Extent { head, flags: Some((from, from + length)), total })
     }
 
     /// Reads every line of the mapping, and remembers where the wanted ones stand.
@@ -130,11 +134,16 @@ impl<R: Read, F: Fn(&[u8]) -> bool> Rows for Reader<R, F> {
     fn next_row(&mut self) -> Result<Option<(Mapping<'_>, Details<'_>)>, ReadError> {
         self.window.take(std::mem::take(&mut self.taken));
         let Some(head) = self.window.line()? else { return Ok(None) };
+        // A read ends between two mappings, but whether this is one only the next byte can tell.
+        while self.window.bytes().len() < head + self.body + SPARE && !self.window.ended() {
+            self.window.fill()?;
+        }
         let extent = match self.read_at_places(head) {
             Some(extent) => extent,
             None => self.read_by_line(head)?,
         };
         self.taken = extent.total;
+        self.body = extent.total - extent.head;
         let bytes = self.window.bytes();
         let line = &bytes[..extent.head];
         let mapping = parse_line(line).ok_or_else(|| ReadError::Line(line.to_vec()))?;

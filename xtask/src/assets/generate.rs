@@ -33,6 +33,9 @@ pub(super) fn run(check: bool) -> Result<()> {
             stale.join(", ")
         );
     }
+    if check {
+        println!("the manual page and the completions are what pmap's command line gives");
+    }
     Ok(())
 }
 

@@ -20,14 +20,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     generate::run(options.check)
 }
 
-/// `cargo xtask assets`: starts this verb again, built with pmap's command line.
+/// `cargo xtask assets`: starts this verb again, built with pmap's command line; unoptimised, to
+/// share what the tests have built.
 #[cfg(not(feature = "assets"))]
 pub(crate) fn run(options: &Options) -> Result<()> {
     use crate::{command, workspace};
     let mut cargo = std::process::Command::new(workspace::cargo());
     cargo
         .current_dir(workspace::root()?)
-        .args(["run", "--quiet", "--locked", "--release", "--package", "xtask"])
+        .args(["run", "--quiet", "--locked", "--package", "xtask"])
         .args(["--features", "assets", "--", "assets"])
         .args(options.check.then_some("--check"));
     command::run(&mut cargo)

@@ -28,12 +28,16 @@ pub(super) struct Suite {
 /// A private state that knows some suites.
 pub(super) struct Apt {
     folder: PathBuf,
-    options: Vec<String>,
 }
 
 impl Apt {
     /// Makes the state in `folder` and fetches the lists of `suites`, from the host's mirror.
     pub(super) fn new(folder: &Path, suites: &[Suite]) -> Result<Self> {
+        // What an interrupted run has left would be taken for this one's.
+        if folder.exists() {
+            fs::remove_dir_all(folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
         for name in ["lists/partial", "cache/archives/partial", "download"] {
             let folder = folder.join(name);
             fs::create_dir_all(&folder)
@@ -46,23 +50,28 @@ impl Apt {
                 "deb [signed-by={KEYRING} target=Packages] {uri} {name} main\n"
             ));
         }
-        for (name, text) in [("sources.list", sources.as_str()), ("status", "")] {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let settings = [
+            ("Dir::Etc::sourcelist", at("sources.list")),
+            ("Dir::Etc::sourceparts", "/dev/null".to_owned()),
+            ("Dir::State::lists", at("lists")),
+            ("Dir::State::status", at("status")),
+            ("Dir::Cache", at("cache")),
+            ("APT::Architecture", "amd64".to_owned()),
+            // The user of apt's sandbox cannot write below a checkout that only root may enter.
+            ("APT::Sandbox::User", "root".to_owned()),
+            // A mirror that lags, or an old suite that is signed no more, has good kernels too.
+            ("Acquire::Check-Valid-Until", "false".to_owned()),
+        ];
+        let settings: String =
+            settings.iter().map(|(name, value)| format!("{name} \"{value}\";\n")).collect();
+        for (name, text) in
+            [("sources.list", &sources), ("status", &String::new()), ("apt.conf", &settings)]
+        {
             let file = folder.join(name);
             fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
-        let folder = folder.to_owned();
-        let at = |name: &str| folder.join(name).display().to_string();
-        let options = vec![
-            format!("-oDir::Etc::sourcelist={}", at("sources.list")),
-            "-oDir::Etc::sourceparts=/dev/null".to_owned(),
-            format!("-oDir::State::lists={}", at("lists")),
-            format!("-oDir::State::status={}", at("status")),
-            format!("-oDir::Cache={}", at("cache")),
-            "-oAPT::Architecture=amd64".to_owned(),
-            // The user of apt's sandbox cannot write below a root-only checkout.
-            "-oAPT::Sandbox::User=root".to_owned(),
-        ];
-        let apt = Self { folder, options };
+        let apt = Self { folder: folder.to_owned() };
         command::output(apt.command("apt-get").args(["-q", "-q", "update"]))?;
         Ok(apt)
     }
@@ -111,7 +120,7 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.args(&self.options);
+        command.env("APT_CONFIG", self.folder.join("apt.conf"));
         command
     }
 }

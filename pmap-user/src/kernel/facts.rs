@@ -1,0 +1,79 @@
+//! What the running kernel offers, one fact at a time.
+
+use std::fs;
+
+use super::{
+    btf::Btf,
+    layout::{self, ReaderFacts},
+    tracer::probe_allowed,
+};
+
+/// Something that this kernel has or lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What was looked for.
+    pub name: String,
+    /// What was found.
+    pub state: String,
+    /// What can be done about it, where it is amiss.
+    pub remedy: Option<&'static str>,
+}
+
+fn fact(name: &str, state: impl Into<String>) -> Fact {
+    Fact { name: name.into(), state: state.into(), remedy: None }
+}
+
+fn yes_or(name: &str, there: bool, remedy: &'static str) -> Fact {
+    let state = if there { "yes" } else { "no" };
+    Fact { remedy: (!there).then_some(remedy), ..fact(name, state) }
+}
+
+/// Looks at everything that the programs depend on.
+pub fn facts() -> Vec<Fact> {
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
+    let lockdown = lockdown.as_deref().and_then(|text| {
+        let (_, rest) = text.split_once('[')?;
+        Some(rest.split_once(']')?.0.to_owned())
+    });
+    let mut facts = vec![fact("lockdown", lockdown.unwrap_or_else(|| "not shown".into()))];
+    let types = match Btf::read(&layout::wanted()) {
+        Ok(types) => types,
+        Err(error) => {
+            facts.push(Fact {
+                remedy: Some("a kernel built with CONFIG_DEBUG_INFO_BTF"),
+                ..fact("types (/sys/kernel/btf/vmlinux)", error.to_string())
+            });
+            return facts;
+        }
+    };
+    facts.push(fact("types (/sys/kernel/btf/vmlinux)", "yes"));
+    for tracepoint in layout::TRACEPOINTS {
+        facts.push(yes_or(
+            &format!("tracepoint {}", tracepoint.trim_start_matches("btf_trace_")),
+            types.tracepoint_arguments(tracepoint).is_some(),
+            "Linux 6.1 or later with CONFIG_TRACING",
+        ));
+    }
+    if let Ok(memcg_path) = layout::memcg_path(&types) {
+        let form = if memcg_path { "(mm, memcg_path, write)" } else { "(mm, write)" };
+        facts.push(fact("form of the mmap_lock tracepoints", form));
+    }
+    let config = layout::config(&types);
+    facts.push(match &config {
+        Ok(_) => fact("fields of the kernel's structures", "all found"),
+        Err(missing) => Fact {
+            remedy: Some("please report it with this text"),
+            ..fact("fields of the kernel's structures", format!("no {}", missing.0))
+        },
+    });
+    let cast = types.function(layout::CAST);
+    let probe = probe_allowed();
+    facts.push(fact("kfunc bpf_rdonly_cast (6.2)", if cast.is_some() { "yes" } else { "no" }));
+    facts.push(fact("helper bpf_probe_read_kernel", if probe { "allowed" } else { "locked down" }));
+    if let Ok(config) = config {
+        let maple = config.range_slots != 0;
+        let reader = layout::choose_reader(ReaderFacts { cast, probe, maple });
+        facts.push(fact("mappings are read inside a write section by", format!("{reader:?}")));
+    }
+    facts
+}
