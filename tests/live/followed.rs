@@ -1,22 +1,27 @@
 //! `pmap --follow --json` as a process: its lines as they come, snapshots on demand, and its end.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Mapping, maps};
-use crate::common::{OURS, signal};
+use super::{Mapping, maps, send};
+use crate::common::OURS;
 
 /// Longer than anything may take.
 const LONG: Duration = Duration::from_secs(30);
 
+const FOLLOW: &[&str] = &["--follow", "--json", "--table"];
+
 /// A running `pmap --follow --json`.
 pub struct Followed {
     child: Child,
+    errors: File,
     lines: Receiver<Value>,
     /// Every change so far, in order.
     pub changes: Vec<Value>,
@@ -25,27 +30,31 @@ pub struct Followed {
     summary: Option<Value>,
     /// What differed at first and was put right by the program itself.
     healed: Vec<String>,
+    /// Changes that were looked at for defects.
+    judged: usize,
 }
 
 impl Followed {
     /// Follows a process, and returns once it is followed.
     pub fn process(pid: u32, options: &[&str]) -> Self {
-        let mut followed = Self::spawn(Command::new(OURS).args(options).arg(pid.to_string()));
+        let mut followed =
+            Self::spawn(Command::new(OURS).args(FOLLOW).args(options).arg(pid.to_string()));
         followed.first = followed.wait_for_snapshot(pid, LONG).expect("the table at the start");
         followed
     }
 
     /// Starts a command and follows it.
     pub fn command(options: &[&str], words: &[&str]) -> Self {
-        Self::spawn(Command::new(OURS).args(options).arg("--").args(words))
+        Self::spawn(Command::new(OURS).args(FOLLOW).args(options).arg("--").args(words))
     }
 
     fn spawn(command: &mut Command) -> Self {
+        // A file, not a pipe: a command that is followed writes there too, and may outlive us.
+        let errors = unnamed_file();
         let mut child = command
-            .args(["--follow", "--json", "--table"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(errors.try_clone().expect("a file can be shared"))
             .spawn()
             .expect("pmap starts");
         let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().expect("a pipe"));
@@ -63,11 +72,13 @@ impl Followed {
         });
         Self {
             child,
+            errors,
             lines,
             changes: Vec::new(),
             first: Vec::new(),
             summary: None,
             healed: Vec::new(),
+            judged: 0,
         }
     }
 
@@ -111,7 +122,7 @@ impl Followed {
         while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(5)) {
             self.take(line);
         }
-        signal("USR1", self.pid());
+        send(libc::SIGUSR1, self.pid());
         self.wait_for_snapshot(pid, Duration::from_secs(5)).unwrap_or_default()
     }
 
@@ -132,6 +143,12 @@ impl Followed {
             first.get_or_insert_with(|| format!("{when}: at first\n{difference}"));
         }
         self.healed.extend(first);
+        // A defect, though the program noticed and put it right.
+        let defect = |change: &Value| change["op"] == "reread" && change["reason"] == "counters";
+        if let Some(change) = self.changes.iter().skip(self.judged).find(|c| defect(c)) {
+            self.healed.push(format!("{when}: {change}\n"));
+        }
+        self.judged = self.changes.len();
     }
 
     /// Waits until it ends by itself.
@@ -157,7 +174,7 @@ impl Followed {
     /// Interrupts it, and waits for its end.
     #[track_caller]
     pub fn interrupt(self) -> Summary {
-        signal("INT", self.pid());
+        send(libc::SIGINT, self.pid());
         self.finish()
     }
 
@@ -165,9 +182,8 @@ impl Followed {
     fn fail(&mut self, how: &str) -> ! {
         let _ = self.child.kill();
         let mut said = String::new();
-        if let Some(mut errors) = self.child.stderr.take() {
-            let _ = errors.read_to_string(&mut said);
-        }
+        let _ = self.errors.rewind();
+        let _ = self.errors.read_to_string(&mut said);
         panic!("pmap {how}: {said}");
     }
 }
@@ -177,6 +193,16 @@ impl Drop for Followed {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn unnamed_file() -> File {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = format!("{}/errors-{}-{number}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+    let file = file.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let _ = fs::remove_file(path);
+    file
 }
 
 /// How it ended.

@@ -74,16 +74,19 @@ pub fn of_process(pid: u32) -> Vec<Mapping> {
     lines.map(Mapping::of_line).collect()
 }
 
+/// Differences that are shown of each side.
+const SHOWN: usize = 20;
+
 /// Both lists, where they differ.
 pub fn difference(ours: &[Mapping], kernel: &[Mapping]) -> Option<String> {
     if ours == kernel {
         return None;
     }
-    let mut text = String::new();
-    for mapping in ours.iter().filter(|m| !kernel.contains(m)) {
+    let mut text = format!("  {} mappings, the kernel has {}\n", ours.len(), kernel.len());
+    for mapping in ours.iter().filter(|m| !kernel.contains(m)).take(SHOWN) {
         text += &format!("  only ours:   {mapping:?}\n");
     }
-    for mapping in kernel.iter().filter(|m| !ours.contains(m)) {
+    for mapping in kernel.iter().filter(|m| !ours.contains(m)).take(SHOWN) {
         text += &format!("  only kernel: {mapping:?}\n");
     }
     Some(text)

@@ -11,7 +11,7 @@ mod replay;
 mod target;
 
 pub use followed::{Followed, Summary};
-pub use maps::{Mapping, assert_same, of_process};
+pub use maps::{Mapping, of_process};
 pub use pair::Pair;
 pub use replay::Replay;
-pub use target::{Outcome, Target, living_thread, stop};
+pub use target::{Outcome, Target, living_thread, send, stop};

@@ -7,7 +7,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::signal;
+/// Sends a signal to a process that is there.
+#[track_caller]
+pub fn send(signal: i32, pid: u32) {
+    // SAFETY: the call takes numbers only.
+    let result = unsafe { libc::kill(pid as i32, signal) };
+    assert_eq!(result, 0, "signal {signal} to {pid}: {}", std::io::Error::last_os_error());
+}
 
 /// How a verb went.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,7 +128,7 @@ pub struct Stopped(u32);
 
 /// Stops every thread of a process.
 pub fn stop(pid: u32) -> Stopped {
-    signal("STOP", pid);
+    send(libc::SIGSTOP, pid);
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
         if threads(pid).iter().all(|tid| state(pid, *tid).is_none_or(|s| "TtZX".contains(s))) {
@@ -135,6 +141,8 @@ pub fn stop(pid: u32) -> Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg("-CONT").arg(self.0.to_string()).status();
+        // It may have been killed meanwhile.
+        // SAFETY: the call takes numbers only.
+        unsafe { libc::kill(self.0 as i32, libc::SIGCONT) };
     }
 }
