@@ -425,3 +425,6 @@ fn grows_down(pieces: &[Piece]) -> bool {
 fn is_harmless(nr: i32, compat: bool) -> bool {
     if compat { matches!(nr, 3 | 4 | 381 | 382) } else { matches!(nr, 0 | 1 | 17..=20 | 330 | 331) }
 }
+
+#[cfg(test)]
+mod tests;
