@@ -14,6 +14,8 @@ const READ: usize = 8 << 10;
 /// The window.
 pub(super) struct Window<R> {
     file: R,
+    /// What one read asks for at the most.
+    most: usize,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -23,7 +25,12 @@ pub(super) struct Window<R> {
 impl<R: Read> Window<R> {
     /// A window at the start of `file`.
     pub(super) fn new(file: R) -> Self {
-        Self { file, buffer: vec![0; 2 * READ], start: 0, end: 0, ended: false }
+        Self::with_reads_of(file, READ)
+    }
+
+    /// As [`new`](Self::new), with reads of at most `most` bytes.
+    pub(super) fn with_reads_of(file: R, most: usize) -> Self {
+        Self { file, most, buffer: vec![0; 2 * READ], start: 0, end: 0, ended: false }
     }
 
     /// What has been read and not yet taken.
@@ -55,7 +62,9 @@ impl<R: Read> Window<R> {
             }
         }
         let count = loop {
-            match self.file.read(&mut self.buffer[self.end..]) {
+            let room = &mut self.buffer[self.end..];
+            let len = room.len().min(self.most);
+            match self.file.read(&mut room[..len]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => break 0,
                 result => break result?,

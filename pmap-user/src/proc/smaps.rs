@@ -13,6 +13,11 @@ use super::text::{find, parse_decimal, skip_blanks};
 use super::{ReadError, Rows};
 use crate::model::{Details, Keys, Mapping};
 
+/// What one read asks for, in bytes: less than a page. Asked for a page, the kernel makes one record
+/// more than fits, throws it away, and makes it again for the next read; of a large mapping that is a
+/// second walk of its pages (`fs/seq_file.c`, `seq_read_iter`).
+const READ: usize = 2 << 10;
+
 /// The key whose value is a list of words.
 const FLAGS: &[u8] = b"VmFlags:";
 
@@ -49,7 +54,7 @@ impl<R: Read, F: Fn(&[u8]) -> bool> Reader<R, F> {
     /// Reads `file` from where it stands, and of each mapping the keys that are `wanted`.
     pub fn new(file: R, wanted: F) -> Self {
         Self {
-            window: Window::new(file),
+            window: Window::with_reads_of(file, READ),
             taken: 0,
             wanted,
             keys: Keys::new(),
