@@ -52,7 +52,8 @@ impl Process {
             check(held as i64, "a mapping of the segment")?;
             libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut());
             let process = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32;
-            let faults = libc::syscall(libc::SYS_userfaultfd, libc::O_NONBLOCK) as i32;
+            // Of user mode only (1): nobody answers, and the kernel's own faults must not wait.
+            let faults = libc::syscall(libc::SYS_userfaultfd, libc::O_NONBLOCK | 1) as i32;
             let mut api = [0xaa_u64, 0, 0];
             libc::ioctl(faults, 0xc018_aa3f, api.as_mut_ptr());
             // Room for what the allocator may yet ask for.

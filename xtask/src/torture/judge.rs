@@ -34,6 +34,8 @@ pub(super) struct Figures {
     pub(super) quiet: u64,
     /// Differences, each with its story.
     pub(super) divergences: Vec<String>,
+    /// The version that was compared last, by address space.
+    last: BTreeMap<u64, u64>,
     /// Rereads that should not have been, by address space.
     defects: BTreeMap<u64, u64>,
 }
@@ -192,7 +194,10 @@ impl Judge {
             remember(history, &record);
             engine.record(&record, changes);
             if before && !is_sure(engine) {
-                doubts.insert(id, story(history, id));
+                let table = engine.space(id).map(|space| &space.table);
+                let (len, pages) = table.map_or((0, 0), |t| (t.len(), t.bytes() >> 12));
+                let story = story(history, id);
+                doubts.insert(id, format!("{story}\n  the table: {len} mappings, {pages} pages"));
             }
             changes.clear();
             true
@@ -213,8 +218,9 @@ impl Judge {
             if count > figures.defects.get(&space.id).copied().unwrap_or(0) {
                 figures.defects.insert(space.id, count);
                 let story = doubts.get(&space.id).map_or("(at its start)", String::as_str);
+                let next = self::story(history, space.id);
                 figures.divergences.push(format!(
-                    "process {}: read again, {:?}, after\n  {story}",
+                    "process {}: read again, {:?}, after\n  {story}\nand then\n  {next}",
                     space.owner, space.rereads
                 ));
             }
@@ -241,7 +247,10 @@ fn compare(
         figures.in_doubt += 1;
         return;
     }
-    figures.versions += 1;
+    // Nothing new since the last time, most often.
+    if figures.last.insert(seen.space, seen.version) != Some(seen.version) {
+        figures.versions += 1;
+    }
     let lines = oracle::differences(&seen.rows, space, &engine.files);
     if !lines.is_empty() {
         figures.divergences.push(format!(
