@@ -79,6 +79,8 @@ config! {
     mm_map_count,
     /// `mm_struct.total_vm`
     mm_total_vm,
+    /// `mm_struct.mmap_base`
+    mm_mmap_base,
     /// `mm_struct.start_brk`
     mm_start_brk,
     /// `mm_struct.brk`

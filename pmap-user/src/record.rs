@@ -4,7 +4,7 @@
 //! shorter than it says is [`Body::Unknown`]: counted by whoever reads, and no more.
 
 use pmap_ebpf::{ABI, ITER_LEN, NAME_MAX, VMA_LEN, kinds};
-pub use pmap_ebpf::{Exit, Header, IterEntry, Name, Section, Space, SyscallResult, Vma};
+pub use pmap_ebpf::{Exit, Header, IterEntry, Section, Space, SyscallResult, Vma};
 
 /// A record of the ring buffer.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +29,28 @@ pub enum Body<'a> {
     /// A process ended.
     Exit(Exit),
     /// A name.
-    Name(Name),
+    Name(Named<'a>),
     /// Nothing that this version knows.
     Unknown,
+}
+
+/// The name behind a mapping's identity; see [`pmap_ebpf::Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// [`Vma::id`] of the mapping that it names.
+    pub id: u64,
+    /// [`Vma::inode`].
+    pub inode: u64,
+    /// [`Vma::dev`].
+    pub dev: u32,
+    /// [`Vma::generation`].
+    pub generation: u32,
+    /// [`Vma::kind`].
+    pub kind: u32,
+    /// Whether the file has no name in any folder.
+    pub unlinked: bool,
+    /// The name.
+    pub text: &'a [u8],
 }
 
 /// The mappings of a section.
@@ -68,12 +87,6 @@ pub fn decode_iter(bytes: &[u8]) -> Vec<IterEntry> {
     bytes.chunks_exact(ITER_LEN).filter_map(|entry| Fields(entry).iter_entry()).collect()
 }
 
-/// The bytes of a name, up to the NUL that ends it.
-pub fn name_text(name: &Name) -> &[u8] {
-    let len = name.text.iter().position(|b| *b == 0).unwrap_or(NAME_MAX);
-    &name.text[..len]
-}
-
 /// Takes fields off the front, in the order of the layout.
 struct Fields<'a>(&'a [u8]);
 
@@ -94,6 +107,13 @@ impl<'a> Fields<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_ne_bytes)
+    }
+
+    /// What stands before the first NUL of a name's room.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let (room, rest) = self.0.split_at_checked(NAME_MAX)?;
+        self.0 = rest;
+        room.split(|byte| *byte == 0).next()
     }
 
     fn header(&mut self) -> Option<Header> {
@@ -138,14 +158,14 @@ impl<'a> Fields<'a> {
             }),
             kinds::SPACE_END => Body::SpaceEnd,
             kinds::EXIT => Body::Exit(Exit { status: self.u32()?, reserved: self.u32()? }),
-            kinds::NAME => Body::Name(Name {
+            kinds::NAME => Body::Name(Named {
                 id: self.u64()?,
                 inode: self.u64()?,
                 dev: self.u32()?,
                 generation: self.u32()?,
                 kind: self.u32()?,
-                unlinked: self.u32()?,
-                text: self.take()?,
+                unlinked: self.u32()? != 0,
+                text: self.text()?,
             }),
             _ => return None,
         })

@@ -43,12 +43,13 @@ pub(super) unsafe fn short_head(at: *mut Header, kind: u16, flags: u32, space: u
         (&raw mut (*at).kind).write(kind);
         (&raw mut (*at).abi).write(ABI);
         (&raw mut (*at).flags).write(flags);
-        (&raw mut (*at).time).write(0);
+        // Volatile, or they become a loop over bytes.
+        (&raw mut (*at).time).write_volatile(0);
         (&raw mut (*at).space).write(space);
         (&raw mut (*at).pid).write(pid);
         (&raw mut (*at).tid).write(tid);
-        (&raw mut (*at).comm).cast::<u64>().write(0);
-        (&raw mut (*at).comm).cast::<u64>().add(1).write(0);
+        (&raw mut (*at).comm).cast::<u64>().write_volatile(0);
+        (&raw mut (*at).comm).cast::<u64>().add(1).write_volatile(0);
     }
 }
 

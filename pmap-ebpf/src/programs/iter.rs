@@ -9,7 +9,7 @@ use pmap_ebpf::{ITER_LEN, IterEntry, SpaceState, Vma};
 use super::{
     kernel::{config, half, numbers, pointer, vma_behind, word},
     lifetime::next_space,
-    maps::{GROUPS, SHARED, SPACES, shared},
+    maps::{GROUPS, SHARED, add_space, shared, space},
 };
 
 /// `struct bpf_iter__task_vma`.
@@ -34,8 +34,7 @@ unsafe extern "C" fn task_vma(ctx: *mut Context) -> i32 {
         let meta = (&raw const (*ctx).meta).read_volatile();
         let seq = meta.read_volatile();
         let mm = pointer(task, config!(task_mm));
-        let key = mm as u64;
-        if SPACES.get_ptr_mut(&key).is_none() {
+        if space(mm).is_none() {
             let Some(how) = SHARED.get(shared::FOLLOW) else { return 0 };
             if *how & 1 == 0 {
                 return 0;
@@ -50,9 +49,9 @@ unsafe extern "C" fn task_vma(ctx: *mut Context) -> i32 {
                 brk: word(mm, config!(mm_brk)),
                 ..SpaceState::default()
             };
-            let _ = SPACES.insert(&key, &state, 0);
+            let _ = add_space(mm, &state);
         }
-        let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+        let Some(state) = space(mm) else { return 0 };
         let mut entry = IterEntry {
             version: (*state).version,
             space: (*state).space,
@@ -60,7 +59,7 @@ unsafe extern "C" fn task_vma(ctx: *mut Context) -> i32 {
             brk: word(mm, config!(mm_brk)),
             start_brk: word(mm, config!(mm_start_brk)),
             start_stack: word(mm, config!(mm_start_stack)),
-            key,
+            key: mm as u64,
             map_count: half(mm, config!(mm_map_count)),
             pid: numbers(task).0,
             vma: Vma::default(),

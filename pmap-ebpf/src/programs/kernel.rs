@@ -182,15 +182,16 @@ unsafe fn describe<M: Memory>(vma: *const u8, out: &mut Vma) {
         out.end = M::word(vma, config!(vma_end));
         out.flags = M::word(vma, config!(vma_flags));
         out.pgoff = M::word(vma, config!(vma_pgoff));
-        out.reserved = 0;
+        (&raw mut out.reserved).write_volatile(0);
         let named = config!(has_anon_name);
         let file = M::pointer(vma, config!(vma_file));
         if file.is_null() {
-            out.inode = 0;
-            out.dev = 0;
-            out.generation = 0;
+            // Volatile, or they become a loop over bytes.
+            (&raw mut out.inode).write_volatile(0);
+            (&raw mut out.dev).write_volatile(0);
+            (&raw mut out.generation).write_volatile(0);
+            (&raw mut out.id).write_volatile(0);
             out.kind = vma_kinds::ANON;
-            out.id = 0;
             if M::word(vma, config!(vma_ops)) != 0 {
                 out.kind = vma_kinds::SPECIAL;
                 out.id = M::word(vma, config!(vma_private));

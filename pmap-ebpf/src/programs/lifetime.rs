@@ -11,7 +11,7 @@ use pmap_ebpf::{Exit, Header, Space, SpaceState, flags, kinds};
 use super::{
     emit,
     kernel::{config, current, half, numbers, pointer, word},
-    maps::{GROUPS, SPACES},
+    maps::{GROUPS, SPACES, add_space, space},
     section,
 };
 
@@ -48,24 +48,20 @@ unsafe fn announce(space: Space, id: u64, flags: u32, state: Option<&mut SpaceSt
 /// Begins to follow `mm`: says so, then sends its whole state.
 #[inline(always)]
 unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32) {
-    let key = mm as u64;
     let id = next_space();
     let state = SpaceState { space: id, ..SpaceState::default() };
-    if SPACES.insert(&key, &state, 0).is_err() {
-        return;
-    }
-    let Some(kept) = SPACES.get_ptr_mut(&key) else { return };
     // SAFETY: trusted pointers; the entry of this address space.
     unsafe {
+        let Some(kept) = add_space(mm, &state) else { return };
         let space = Space {
             owner: numbers(task).0,
             parent,
             start_brk: word(mm, config!(mm_start_brk)),
             start_stack: word(mm, config!(mm_start_stack)),
-            key,
+            key: mm as u64,
         };
         announce(space, id, flags, Some(&mut *kept));
-        section::dump(mm, key, flags);
+        section::dump(mm, flags);
     }
 }
 
@@ -124,8 +120,9 @@ pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "exit_mmap")]
 pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the argument of this tracepoint.
-    let key = unsafe { ctx.as_ptr().cast::<u64>().read_volatile() };
-    let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+    let mm = unsafe { ctx.as_ptr().cast::<*const u8>().read_volatile() };
+    // SAFETY: a trusted pointer.
+    let Some(state) = (unsafe { space(mm) }) else { return 0 };
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
     let mut head = Header::EMPTY;
@@ -134,7 +131,7 @@ pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
         emit::head(&raw mut head, kinds::SPACE_END, 0, state.space);
         emit::send((&raw const head).cast(), size_of::<Header>() as u64, Some(state));
     }
-    let _ = SPACES.remove(&key);
+    let _ = SPACES.remove(&(mm as u64));
     0
 }
 
@@ -154,7 +151,7 @@ pub(super) fn exit(ctx: BtfTracePointContext) -> i32 {
         }
         let group_code = half(signal, config!(signal_group_exit_code));
         let status = if group_code != 0 { group_code } else { half(task, config!(task_exit_code)) };
-        let space = match SPACES.get_ptr_mut(&word(current(), config!(task_mm))) {
+        let space = match space(pointer(current(), config!(task_mm))) {
             Some(state) => (*state).space,
             None => 0,
         };

@@ -139,8 +139,6 @@ unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
         walk.index = scan.cursor;
         walk.min = 0;
         walk.max = u64::MAX;
-        walk.offset = 0;
-        walk.end = 0;
         find();
         scan.leaf = walk.node & !NODE_MASK;
         scan.leaf_max = walk.max;
@@ -198,9 +196,12 @@ pub(super) fn scan(root: u64, first: u64, last: u64) -> Option<&'static Scan> {
     scan.cursor = first;
     scan.last = last;
     scan.lo = u64::MAX;
-    scan.count = 0;
-    scan.truncated = 0;
-    scan.leaf = 0;
+    // SAFETY: references. Volatile, or they become a loop over bytes.
+    unsafe {
+        (&raw mut scan.count).write_volatile(0);
+        (&raw mut scan.truncated).write_volatile(0);
+        (&raw mut scan.leaf).write_volatile(0);
+    }
     scan_all();
     if scan.cursor <= last && scan.cursor != u64::MAX {
         scan.truncated = 1;

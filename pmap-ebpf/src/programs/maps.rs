@@ -1,6 +1,9 @@
 //! What lives between two calls of a program.
 
-use super::maple::{Scan, Walk};
+use super::{
+    kernel::{config, word},
+    maple::{Scan, Walk},
+};
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -14,6 +17,51 @@ pub(super) static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
 /// Followed address spaces, keyed by the address of their `mm_struct`.
 #[map]
 pub(super) static SPACES: HashMap<u64, SpaceState> = HashMap::with_max_entries(4096, 0);
+
+/// Slots of [`MAYBE`].
+const MAYBE_SLOTS: usize = 4096;
+
+/// 1 where an address space with such a `mmap_base` was followed: a look here spares most others a
+/// search in [`SPACES`]. Never cleared, since that could be another's slot too.
+#[unsafe(no_mangle)]
+static mut MAYBE: [u8; MAYBE_SLOTS] = [0; MAYBE_SLOTS];
+
+/// The place of an address space. Its own address is a pointer to the verifier, and no number to
+/// count with; where its mappings begin is one, and differs from process to process.
+#[inline(always)]
+unsafe fn maybe(mm: *const u8) -> *mut u8 {
+    // SAFETY: as the callers say; inside the array, as the mask says.
+    unsafe {
+        let base = word(mm, config!(mm_mmap_base));
+        let slot = ((base >> 12) ^ (base >> 24)) as usize & (MAYBE_SLOTS - 1);
+        (&raw mut MAYBE).cast::<u8>().add(slot)
+    }
+}
+
+/// State of a followed address space.
+///
+/// # Safety
+/// `mm` is a pointer with BTF type `mm_struct`.
+#[inline(always)]
+pub(super) unsafe fn space(mm: *const u8) -> Option<*mut SpaceState> {
+    // SAFETY: as the caller says.
+    if unsafe { maybe(mm).read_volatile() } == 0 {
+        return None;
+    }
+    SPACES.get_ptr_mut(&(mm as u64))
+}
+
+/// Begins to follow an address space; `None` where there is no room.
+///
+/// # Safety
+/// As for [`space`].
+#[inline(always)]
+pub(super) unsafe fn add_space(mm: *const u8, state: &SpaceState) -> Option<*mut SpaceState> {
+    SPACES.insert(&(mm as u64), state, 0).ok()?;
+    // SAFETY: as the caller says; only ones are written.
+    unsafe { maybe(mm).write_volatile(1) };
+    SPACES.get_ptr_mut(&(mm as u64))
+}
 
 /// Followed thread groups (numbers of the initial PID namespace); bit 0: children too.
 #[map]

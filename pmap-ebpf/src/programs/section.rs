@@ -16,9 +16,12 @@ use pmap_ebpf::{Header, Reader, SECTION_VMAS, Section, SpaceState, VMA_LEN, clas
 
 use super::{
     emit,
-    kernel::{class_of, config, current, half, is_compat, is_kernel_thread, is_write_locked, word},
+    kernel::{
+        class_of, config, current, half, is_compat, is_kernel_thread, is_write_locked, pointer,
+        word,
+    },
     maple,
-    maps::{SCRATCH, SPACES},
+    maps::{SCRATCH, space},
 };
 
 const PAGE: u64 = 4096;
@@ -106,8 +109,7 @@ unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64) -> i32 {
 pub(super) fn unmapped_area(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: a trusted task; the arguments of this tracepoint.
     unsafe {
-        let key = word(current(), config!(task_mm));
-        let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+        let Some(state) = space(pointer(current(), config!(task_mm))) else { return 0 };
         let address = argument::<0>(&ctx);
         if address & (PAGE - 1) == 0 {
             let info = ctx.as_ptr().cast::<*const u8>().add(1).read_volatile();
@@ -258,8 +260,8 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
 /// Says what the section leaves behind.
 #[inline(always)]
 unsafe fn ended(mm: *const u8, how: u32) {
-    let key = mm as u64;
-    let Some(state) = SPACES.get_ptr_mut(&key) else { return };
+    // SAFETY: as the caller says.
+    let Some(state) = (unsafe { space(mm) }) else { return };
     // SAFETY: the entry of this address space; its write lock is held, so nobody else is here.
     let state = unsafe { &mut *state };
     let version = state.version + 1;
@@ -352,7 +354,6 @@ unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState)
 #[repr(C)]
 struct Dump {
     mm: *const u8,
-    key: u64,
     root: u64,
     cursor: u64,
     flags: u32,
@@ -361,7 +362,8 @@ struct Dump {
 unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     // SAFETY: the caller's, on its stack.
     let dump = unsafe { &mut *dump };
-    let Some(state) = SPACES.get_ptr_mut(&dump.key) else { return 1 };
+    // SAFETY: a trusted pointer.
+    let Some(state) = (unsafe { space(dump.mm) }) else { return 1 };
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
     let Some(scan) = maple::scan(dump.root, dump.cursor, u64::MAX) else { return 1 };
@@ -388,10 +390,10 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
 /// # Safety
 /// `mm` is a pointer with BTF type `mm_struct`.
 #[inline(always)]
-pub(super) unsafe fn dump(mm: *const u8, key: u64, flags: u32) {
+pub(super) unsafe fn dump(mm: *const u8, flags: u32) {
     // SAFETY: as the caller says.
     let root = unsafe { word(mm, config!(mm_root)) };
-    let mut dump = Dump { mm, key, root, cursor: 0, flags };
+    let mut dump = Dump { mm, root, cursor: 0, flags };
     // SAFETY: the callback has the helper's form and the dump outlives the call.
     unsafe {
         bpf_loop(2048, dump_chunk as *mut c_void, (&raw mut dump).cast::<c_void>(), 0);

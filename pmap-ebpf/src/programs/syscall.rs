@@ -8,7 +8,7 @@ use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 use super::{
     emit,
     kernel::{class_of, config, current, is_compat, pointer, word},
-    maps::SPACES,
+    maps::space,
 };
 
 /// A record on the stack.
@@ -25,6 +25,10 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         let regs = ctx.as_ptr().cast::<*const u8>().read_volatile();
         let nr = word(regs, config!(regs_nr)) as i32;
+        // Most calls are watched in neither form: no more is asked of those.
+        if class_of(nr, false) | class_of(nr, true) == class::NONE {
+            return 0;
+        }
         let task = current();
         let compat = is_compat(task);
         let class = class_of(nr, compat);
@@ -32,8 +36,7 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         let mm = pointer(task, config!(task_mm));
-        let key = mm as u64;
-        let Some(state) = SPACES.get_ptr_mut(&key) else { return 0 };
+        let Some(state) = space(mm) else { return 0 };
         let state = &mut *state;
         if class == class::PRCTL {
             // `PR_SET_MM` moves the heap under the read lock alone.

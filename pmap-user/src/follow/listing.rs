@@ -45,7 +45,8 @@ pub(super) fn print<W: Write>(
             renderer.row(out, &mapping, &details);
         } else {
             let found = extra.get(entry.start, entry.end);
-            let (values, flags) = found.unwrap_or((&[], None));
+            let values = found.map_or(&[][..], |figures| &figures.values);
+            let flags = found.and_then(|figures| figures.flags.as_deref());
             renderer.row(out, &mapping, &Details { keys: &extra.keys, values, flags });
         }
     }
@@ -53,7 +54,7 @@ pub(super) fn print<W: Write>(
         let found = extra.get(GATE.start, GATE.end);
         let zeros = [Some(0); 3];
         let (keys, values, flags) = match found {
-            Some((values, flags)) => (&extra.keys, values, flags),
+            Some(figures) => (&extra.keys, &figures.values[..], figures.flags.as_deref()),
             None if extra.keys.is_empty() => (&keys, &zeros[..], None),
             None => (&extra.keys, &[][..], None),
         };

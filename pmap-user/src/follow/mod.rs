@@ -125,6 +125,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     if session.living.is_empty() {
         return Ok(ExitCode::from(missing));
     }
+    privileges::hurry();
     privileges::drop_unneeded()
         .map_err(|e| say(format!("cannot give up privileges: {}", plain(&e))))?;
     if follow.table {

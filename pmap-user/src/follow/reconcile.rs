@@ -2,6 +2,7 @@
 //! table.
 
 use std::{
+    collections::HashMap,
     sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::{Duration, Instant},
@@ -41,9 +42,8 @@ struct Row {
     name: Box<[u8]>,
     rss: u64,
     dirty: u64,
-    /// Every value, where a view asks for more than the two.
-    values: Box<[Option<u64>]>,
-    flags: Option<Box<[u8]>>,
+    /// All of it, where a view asks for more than the two.
+    figures: Option<Figures>,
 }
 
 /// One reading of smaps.
@@ -126,8 +126,10 @@ fn read(report: &mut Report, all: bool) -> Option<()> {
             name: mapping.name.into(),
             rss: details.rss().unwrap_or(0),
             dirty: details.dirty().unwrap_or(0),
-            values: if all { details.values.into() } else { Box::default() },
-            flags: details.flags.filter(|_| all).map(Into::into),
+            figures: all.then(|| Figures {
+                values: details.values.into(),
+                flags: details.flags.map(Into::into),
+            }),
         });
     }
     Some(())
@@ -137,14 +139,22 @@ fn read(report: &mut Report, all: bool) -> Option<()> {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub(super) keys: crate::model::Keys,
-    rows: std::collections::HashMap<(u64, u64), (Box<[Option<u64>]>, Option<Box<[u8]>>)>,
+    rows: HashMap<(u64, u64), Figures>,
+}
+
+/// Of one mapping.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// A value for each key.
+    pub(super) values: Box<[Option<u64>]>,
+    /// `VmFlags`.
+    pub(super) flags: Option<Box<[u8]>>,
 }
 
 impl Extra {
-    /// The values and flags of the mapping with these ends.
-    pub(super) fn get(&self, start: u64, end: u64) -> Option<(&[Option<u64>], Option<&[u8]>)> {
-        let (values, flags) = self.rows.get(&(start, end))?;
-        Some((values, flags.as_deref()))
+    /// The figures of the mapping with these ends.
+    pub(super) fn get(&self, start: u64, end: u64) -> Option<&Figures> {
+        self.rows.get(&(start, end))
     }
 }
 
@@ -216,7 +226,7 @@ impl Schedule {
             self.extra.rows = report
                 .rows
                 .into_iter()
-                .map(|row| ((row.start, row.end), (row.values, row.flags)))
+                .filter_map(|row| Some(((row.start, row.end), row.figures?)))
                 .collect();
         }
     }

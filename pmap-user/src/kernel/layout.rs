@@ -115,6 +115,7 @@ pub(super) fn config(btf: &Btf) -> Result<Config, Missing> {
         mm_root: at("mm_struct", "mm_mt.ma_root")?,
         mm_map_count: at("mm_struct", "map_count")?,
         mm_total_vm: at("mm_struct", "total_vm")?,
+        mm_mmap_base: at("mm_struct", "mmap_base")?,
         mm_start_brk: at("mm_struct", "start_brk")?,
         mm_brk: at("mm_struct", "brk")?,
         mm_start_stack: at("mm_struct", "start_stack")?,

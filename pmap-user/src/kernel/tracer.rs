@@ -96,7 +96,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ring_bytes: 8 << 20, reader: None, nested: false }
+        Self { ring_bytes: 16 << 20, reader: None, nested: false }
     }
 }
 

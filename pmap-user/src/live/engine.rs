@@ -313,9 +313,6 @@ impl Engine {
                 out.push(change);
             }
         }
-        if queue.is_empty() {
-            self.pending.remove(&id);
-        }
     }
 
     /// Lets go of everything that still waits.
@@ -333,6 +330,9 @@ impl Engine {
 
     /// Forgets the address spaces that ended, once what they changed was told.
     pub fn reap(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
         for id in std::mem::take(&mut self.ended) {
             if let Some(space) = self.spaces.remove(&id) {
                 self.totals.lost += space.lost;
@@ -341,6 +341,8 @@ impl Engine {
                 }
             }
         }
+        // An exit may be told after its address space ended.
+        self.pending.retain(|id, queue| !queue.is_empty() || self.spaces.contains_key(id));
     }
 }
 
@@ -382,10 +384,15 @@ fn finish(change: &mut Change) {
         }
         _ => None,
     };
+    let Some(replaced) = replaced else {
+        change.pieces.retain(|piece| !matches!(piece, Verdict::Kept(_)));
+        return;
+    };
+    let (lo, hi) = replaced;
     let pieces = std::mem::take(&mut change.pieces);
     for piece in pieces {
-        match (piece, replaced) {
-            (Verdict::Kept(e), Some((lo, hi))) if e.start < hi && e.end > lo => {
+        match piece {
+            Verdict::Kept(e) if e.start < hi && e.end > lo => {
                 let mut part = e;
                 let (start, end) = (e.start.max(lo), e.end.min(hi));
                 part.start = start;
@@ -396,7 +403,7 @@ fn finish(change: &mut Change) {
                 change.pieces.push(Verdict::Removed(part));
                 change.pieces.push(Verdict::Added(part));
             }
-            (Verdict::Kept(_), _) => {}
+            Verdict::Kept(_) => {}
             _ => change.pieces.push(piece),
         }
     }
@@ -425,3 +432,6 @@ fn grows_down(pieces: &[Piece]) -> bool {
 fn is_harmless(nr: i32, compat: bool) -> bool {
     if compat { matches!(nr, 3 | 4 | 381 | 382) } else { matches!(nr, 0 | 1 | 17..=20 | 330 | 331) }
 }
+
+#[cfg(test)]
+mod tests;

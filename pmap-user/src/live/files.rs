@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use pmap_ebpf::{Name, Vma, vma_kinds};
+use pmap_ebpf::{Vma, vma_kinds};
 
-use crate::{model::Device, record::name_text, table::What};
+use crate::{model::Device, record::Named, table::What};
 
 /// What the kernel knows a mapping's name by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +22,8 @@ impl FileKey {
         Self { kind, id, inode, dev, generation }
     }
 
-    fn of_name(name: &Name) -> Self {
-        let Name { kind, id, inode, dev, generation, .. } = *name;
+    fn of_name(name: &Named<'_>) -> Self {
+        let Named { kind, id, inode, dev, generation, .. } = *name;
         Self { kind, id, inode, dev, generation }
     }
 }
@@ -83,12 +83,12 @@ impl Files {
 
     /// Takes in a name from the kernel. A name given to anonymous memory may stand where another
     /// stood before.
-    pub fn name(&mut self, name: &Name) {
+    pub fn name(&mut self, name: &Named<'_>) {
         let key = FileKey::of_name(name);
-        let text = name_text(name);
+        let text = name.text;
         let known = self.indices.get(&key).copied();
         if key.kind == vma_kinds::FILE {
-            let gone: &[u8] = if name.unlinked != 0 { b" (deleted)" } else { b"" };
+            let gone: &[u8] = if name.unlinked { b" (deleted)" } else { b"" };
             let what = known.unwrap_or_else(|| self.add(key));
             self.identities[what.index() as usize].base =
                 Some([b"/?/", text, gone].concat().into());

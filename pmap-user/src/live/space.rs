@@ -61,6 +61,8 @@ pub struct Space {
     /// The version at which the table stood when the kernel was seen to be further, and when that
     /// was, in ns.
     behind: Option<(u64, u64)>,
+    /// Of no meaning between two calls; kept for its room.
+    scratch: Vec<Entry>,
 }
 
 /// What a section did to the table.
@@ -96,6 +98,7 @@ impl Space {
             incoming_since: 0,
             begun: false,
             behind: None,
+            scratch: Vec::new(),
         }
     }
 
@@ -228,8 +231,9 @@ impl Space {
             return Outcome::Doubt;
         }
         if section.lo < section.hi {
-            let entries: Vec<Entry> = vmas.map(|vma| region(&vma, files)).collect();
-            self.table.replace(section.lo, section.hi, &entries, pieces);
+            self.scratch.clear();
+            self.scratch.extend(vmas.map(|vma| region(&vma, files)));
+            self.table.replace(section.lo, section.hi, &self.scratch, pieces);
         }
         if head_flags & flags::TRUNCATED != 0 {
             self.doubt(section.version, Reason::Truncated);

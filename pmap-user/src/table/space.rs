@@ -90,6 +90,8 @@ struct Usage {
 pub struct AddressSpace {
     regions: BTreeMap<u64, Region>,
     bytes: u64,
+    /// Empty between two calls; kept for its room.
+    scratch: Vec<Entry>,
 }
 
 impl AddressSpace {
@@ -139,31 +141,33 @@ impl AddressSpace {
         if lo >= hi {
             return;
         }
-        let old: Vec<Entry> = self.overlapping(lo, hi).collect();
+        let mut old = std::mem::take(&mut self.scratch);
+        old.extend(self.overlapping(lo, hi));
         if old == entries {
             diff::unchanged(entries, pieces);
-            return;
+        } else {
+            let inside = |e: &Entry| e.part(e.start.max(lo), e.end.min(hi));
+            diff::diff(old.iter().map(inside), entries.iter().copied(), pieces);
+            self.exchange(lo, hi, &old, entries);
         }
-        let inside = |e: &Entry| e.part(e.start.max(lo), e.end.min(hi));
-        diff::diff(old.iter().map(inside), entries.iter().copied(), pieces);
-        for stale in &old {
-            let usage = self.remove(stale.start);
+        old.clear();
+        self.scratch = old;
+    }
+
+    /// Puts `entries` in the place of `old`. A region that is in both keeps its figures.
+    fn exchange(&mut self, lo: u64, hi: u64, old: &[Entry], entries: &[Entry]) {
+        for stale in old.iter().filter(|stale| !entries.contains(stale)) {
+            self.remove(stale.start);
             // What lies outside of the range stays; only a table that missed something has it.
             if stale.start < lo {
-                self.insert(stale.part(stale.start, lo), None);
+                self.insert(stale.part(stale.start, lo));
             }
             if stale.end > hi {
-                self.insert(stale.part(hi, stale.end), None);
-            }
-            // A region that the change leaves as it was keeps its figures.
-            if let Some(same) = entries.iter().find(|e| *e == stale) {
-                self.insert(*same, usage);
+                self.insert(stale.part(hi, stale.end));
             }
         }
-        for entry in entries {
-            if !self.regions.contains_key(&entry.start) {
-                self.insert(*entry, None);
-            }
+        for entry in entries.iter().filter(|entry| !old.contains(entry)) {
+            self.insert(*entry);
         }
     }
 
@@ -185,16 +189,16 @@ impl AddressSpace {
         self.regions.values().for_each(|region| keep(region.what));
     }
 
-    fn insert(&mut self, entry: Entry, usage: Option<Usage>) {
+    fn insert(&mut self, entry: Entry) {
         let Entry { start, end, offset, what, perms } = entry;
         self.bytes += end - start;
-        self.regions.insert(start, Region { end, offset, what, perms, usage });
+        self.regions.insert(start, Region { end, offset, what, perms, usage: None });
     }
 
-    fn remove(&mut self, start: u64) -> Option<Usage> {
-        let region = self.regions.remove(&start)?;
-        self.bytes -= region.end - start;
-        region.usage
+    fn remove(&mut self, start: u64) {
+        if let Some(region) = self.regions.remove(&start) {
+            self.bytes -= region.end - start;
+        }
     }
 }
 

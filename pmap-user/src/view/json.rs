@@ -142,6 +142,11 @@ impl Snapshot {
 /// Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
 pub fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
+    if text.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {

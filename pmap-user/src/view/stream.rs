@@ -343,3 +343,6 @@ fn push_padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
         value /= 10;
     }
 }
+
+#[cfg(test)]
+mod tests;

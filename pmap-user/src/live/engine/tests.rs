@@ -1,0 +1,236 @@
+use pmap_ebpf::{HEADER_LEN, SECTION_LEN, VMA_LEN, Vma, kinds};
+
+use super::*;
+use crate::{record, table::Entry};
+
+const PAGE: u64 = 4096;
+const SPACE: u64 = 7;
+
+/// The bytes of records, as the kernel writes them.
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn u16(mut self, value: u16) -> Self {
+        self.0.extend(value.to_ne_bytes());
+        self
+    }
+
+    fn u32(mut self, value: u32) -> Self {
+        self.0.extend(value.to_ne_bytes());
+        self
+    }
+
+    fn u64(mut self, value: u64) -> Self {
+        self.0.extend(value.to_ne_bytes());
+        self
+    }
+
+    fn head(self, kind: u16, flags: u32, tid: u32) -> Self {
+        let head = self.u16(kind).u16(pmap_ebpf::ABI).u32(flags).u64(1000).u64(SPACE);
+        let head = head.u32(1).u32(tid).u64(0).u64(0);
+        assert_eq!(head.0.len(), HEADER_LEN);
+        head
+    }
+}
+
+/// An anonymous mapping, in pages.
+fn vma(start: u64, pages: u64) -> Vma {
+    Vma { start: start * PAGE, end: (start + pages) * PAGE, flags: 3, ..Vma::default() }
+}
+
+/// A section of version `version` in which `tid` called `class`, that leaves `vmas` in a range of
+/// pages, and the counters that `all` has.
+fn section(
+    version: u64,
+    tid: u32,
+    call: &str,
+    range: (u64, u64),
+    vmas: &[Vma],
+    all: &[Vma],
+) -> Vec<u8> {
+    let call = syscalls::WATCHED.iter().find(|c| c.name == call).unwrap();
+    let pages: u64 = all.iter().map(|v| (v.end - v.start) / PAGE).sum();
+    let mut bytes = Bytes::default()
+        .head(kinds::SECTION, 0, tid)
+        .u64(version)
+        .u64(range.0 * PAGE)
+        .u64(range.1 * PAGE)
+        .u64(pages)
+        .u64(0)
+        .u64(0)
+        .u32(all.len() as u32)
+        .u32(u32::from(call.native.unwrap()))
+        .u32(vmas.len() as u32)
+        .u32(u32::from(call.class));
+    assert_eq!(bytes.0.len(), HEADER_LEN + SECTION_LEN);
+    for vma in vmas {
+        bytes = bytes.u64(vma.start).u64(vma.end).u64(vma.pgoff).u64(vma.flags).u64(0).u64(0);
+        bytes = bytes.u32(0).u32(0).u32(0).u32(0);
+    }
+    assert_eq!(bytes.0.len(), HEADER_LEN + SECTION_LEN + vmas.len() * VMA_LEN);
+    bytes.0
+}
+
+fn result(tid: u32, call: &str, args: [u64; 3], ret: i64) -> Vec<u8> {
+    let call = syscalls::WATCHED.iter().find(|c| c.name == call).unwrap();
+    let bytes = Bytes::default().head(kinds::RESULT, 0, tid).u64(ret.cast_unsigned());
+    let bytes = bytes.u64(args[0]).u64(args[1]).u64(args[2]).u64(0).u64(0).u64(0);
+    bytes.u32(u32::from(call.native.unwrap())).u32(u32::from(call.class)).0
+}
+
+fn read_at(version: u64, vmas: &[Vma]) -> Vec<IterEntry> {
+    let pages = vmas.iter().map(|v| (v.end - v.start) / PAGE).sum();
+    let map_count = vmas.len() as u32;
+    let entry = |vma: &Vma| IterEntry {
+        version,
+        space: SPACE,
+        total_vm: pages,
+        map_count,
+        pid: 1,
+        vma: *vma,
+        ..IterEntry::default()
+    };
+    vmas.iter().map(entry).collect()
+}
+
+/// An engine that follows an address space of one mapping.
+fn engine(vmas: &[Vma]) -> Engine {
+    let mut engine = Engine::default();
+    engine.read(1, read_at(0, vmas));
+    engine.caught_up(SPACE, 0, 0, &mut Vec::new());
+    assert!(engine.space(SPACE).unwrap().is_sure());
+    engine
+}
+
+fn feed(engine: &mut Engine, records: &[Vec<u8>]) -> Vec<Change> {
+    let mut out = Vec::new();
+    for bytes in records {
+        engine.record(&record::decode(bytes).unwrap(), &mut out);
+    }
+    out
+}
+
+fn table(engine: &Engine) -> Vec<(u64, u64)> {
+    let entries = engine.space(SPACE).unwrap().table.iter();
+    entries.map(|e: Entry| (e.start / PAGE, e.end / PAGE)).collect()
+}
+
+/// Check that a change is told once its call has returned, with what the call was asked and said.
+#[test]
+fn a_change_waits_for_its_result() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = engine(&[a]);
+    let out = feed(&mut engine, &[section(1, 5, "mmap", (12, 30), &[b], &[a, b])]);
+    assert!(out.is_empty());
+    let out = feed(&mut engine, &[result(5, "mmap", [0, PAGE, 3], (20 * PAGE).cast_signed())]);
+    let [change] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((change.version, change.name()), (1, "mmap"));
+    let Op::Call(Call { outcome: Some((args, ret)), .. }) = change.op else { panic!() };
+    assert_eq!((args[1], ret), (PAGE, (20 * PAGE).cast_signed()));
+    assert!(matches!(change.pieces[..], [Verdict::Added(_)]));
+    assert_eq!(table(&engine), [(10, 12), (20, 21)]);
+}
+
+/// Check that changes of two threads are told in the order of their versions, not of their returns.
+#[test]
+fn versions_order_the_stream() {
+    let (a, b, c) = (vma(10, 2), vma(20, 1), vma(30, 1));
+    let mut engine = engine(&[a]);
+    let out = feed(
+        &mut engine,
+        &[
+            section(1, 5, "mmap", (12, 30), &[b], &[a, b]),
+            section(2, 6, "mmap", (21, 40), &[c], &[a, b, c]),
+            result(6, "mmap", [0; 3], 30),
+            result(5, "mmap", [0; 3], 20),
+        ],
+    );
+    assert_eq!(out.iter().map(|c| (c.version, c.tid)).collect::<Vec<_>>(), [(1, 5), (2, 6)]);
+}
+
+/// Check that a change whose call does not return is told all the same, after a while.
+#[test]
+fn patience_ends() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = engine(&[a]);
+    feed(&mut engine, &[section(1, 5, "mmap", (12, 30), &[b], &[a, b])]);
+    let mut out = Vec::new();
+    engine.tick(1000 + PATIENCE, &mut out);
+    assert!(out.is_empty());
+    engine.tick(1001 + PATIENCE, &mut out);
+    assert!(matches!(out[..], [Change { op: Op::Call(Call { outcome: None, .. }), .. }]));
+}
+
+/// Check that a version which never comes is counted, and heals when the mappings were read at it
+/// or later; and that what heals is told.
+#[test]
+fn a_lost_record_heals() {
+    let (a, b, c) = (vma(10, 2), vma(20, 1), vma(30, 1));
+    let mut engine = engine(&[a]);
+    feed(&mut engine, &[section(3, 5, "mmap", (21, 40), &[c], &[a, b, c])]);
+    assert!(!engine.space(SPACE).unwrap().is_sure());
+    assert!(engine.space(SPACE).unwrap().wants_reading());
+    assert_eq!(engine.totals().lost, 2);
+    engine.read(1, read_at(3, &[a, b, c]));
+    let mut out = Vec::new();
+    engine.caught_up(SPACE, 3, 0, &mut out);
+    assert!(engine.space(SPACE).unwrap().is_sure());
+    assert_eq!(table(&engine), [(10, 12), (20, 21), (30, 31)]);
+    feed(&mut engine, &[result(5, "mmap", [0; 3], 30)]);
+    engine.tick(u64::MAX, &mut out);
+    assert_eq!(engine.totals().rereads[&Reason::Lost], 1);
+}
+
+/// Check that a record which was written after the mappings were read is not undone by them.
+#[test]
+fn a_reading_is_merged_in_at_its_version() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = engine(&[a]);
+    engine.doubt(SPACE, Reason::Drift);
+    // Read at version 1, when `b` was there; version 2 took it away.
+    engine.read(1, read_at(1, &[a, b]));
+    feed(
+        &mut engine,
+        &[
+            section(1, 5, "mmap", (12, 30), &[b], &[a, b]),
+            section(2, 5, "munmap", (12, 30), &[], &[a]),
+        ],
+    );
+    engine.caught_up(SPACE, 2, 0, &mut Vec::new());
+    assert_eq!(table(&engine), [(10, 12)]);
+    assert!(engine.space(SPACE).unwrap().is_sure());
+}
+
+/// Check that counters which disagree with the table put it in doubt.
+#[test]
+fn counters_are_checked() {
+    let (a, b, c) = (vma(10, 2), vma(20, 1), vma(30, 1));
+    let mut engine = engine(&[a]);
+    feed(&mut engine, &[section(1, 5, "mmap", (12, 30), &[b], &[a, b, c])]);
+    assert!(engine.space(SPACE).unwrap().wants_reading());
+}
+
+/// Check that failed calls are told only on request.
+#[test]
+fn failures_are_told_on_request() {
+    let failure = result(5, "mmap", [0; 3], -12);
+    let mut engine = engine(&[vma(10, 2)]);
+    assert!(feed(&mut engine, std::slice::from_ref(&failure)).is_empty());
+    engine.failed = true;
+    assert_eq!(feed(&mut engine, &[failure]).len(), 1);
+}
+
+/// Check that memory mapped in the place of its like is told as gone and come.
+#[test]
+fn a_fixed_mapping_replaces_its_like() {
+    let a = vma(10, 4);
+    let mut engine = engine(&[a]);
+    let mut fixed = result(5, "mmap", [11 * PAGE, PAGE, 3], (11 * PAGE).cast_signed());
+    let flags = HEADER_LEN + 8 + 3 * 8;
+    fixed[flags..flags + 8].copy_from_slice(&MAP_FIXED.to_ne_bytes());
+    let out = feed(&mut engine, &[section(1, 5, "mmap", (10, 14), &[a], &[a]), fixed]);
+    let [Change { pieces, .. }] = &out[..] else { panic!("{out:?}") };
+    assert!(matches!(pieces[..], [Verdict::Removed(x), Verdict::Added(y)]
+        if x == y && x.start == 11 * PAGE && x.end == 12 * PAGE));
+}
