@@ -48,7 +48,17 @@ impl Followed {
         Self::spawn(Command::new(OURS).args(FOLLOW).args(options).arg("--").args(words))
     }
 
+    /// The same, where there are too many changes to look at each.
+    pub fn command_unread(options: &[&str], words: &[&str]) -> Self {
+        let mut command = Command::new(OURS);
+        Self::spawn_reading(command.args(FOLLOW).args(options).arg("--").args(words), false)
+    }
+
     fn spawn(command: &mut Command) -> Self {
+        Self::spawn_reading(command, true)
+    }
+
+    fn spawn_reading(command: &mut Command, changes: bool) -> Self {
         // A file, not a pipe: a command that is followed writes there too, and may outlive us.
         let errors = unnamed_file();
         let mut child = command
@@ -62,6 +72,11 @@ impl Followed {
         thread::spawn(move || {
             let mut line = Vec::new();
             while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let skip = !changes && line.starts_with(br#"{"schema":"pmap/1","type":"change""#);
+                if skip || !line.starts_with(b"{") {
+                    line.clear();
+                    continue;
+                }
                 let value = serde_json::from_slice(&line);
                 let value = value.unwrap_or_else(|e| panic!("{e}: {}", line.escape_ascii()));
                 if sink.send(value).is_err() {
@@ -123,7 +138,7 @@ impl Followed {
             self.take(line);
         }
         send(libc::SIGUSR1, self.pid());
-        self.wait_for_snapshot(pid, Duration::from_secs(5)).unwrap_or_default()
+        self.wait_for_snapshot(pid, LONG).unwrap_or_default()
     }
 
     /// Checks that the live table of a stopped process is the kernel's. What the program itself
@@ -131,16 +146,18 @@ impl Followed {
     #[track_caller]
     pub fn check(&mut self, pid: u32, when: &str) {
         let kernel = super::of_process(pid);
+        let mut ours = self.snapshot(pid);
+        // From here: before that it had records to take in.
         let deadline = Instant::now() + Duration::from_secs(1);
         let mut first = None;
         loop {
-            let ours = self.snapshot(pid);
             let Some(difference) = maps::difference(&ours, &kernel) else { break };
             if Instant::now() > deadline {
                 let last = self.changes.last().map(Value::to_string).unwrap_or_default();
                 maps::assert_same(&ours, &kernel, &format!("{when} (last change: {last:.600})"));
             }
             first.get_or_insert_with(|| format!("{when}: at first\n{difference}"));
+            ours = self.snapshot(pid);
         }
         self.healed.extend(first);
         // A defect, though the program noticed and put it right.
@@ -149,6 +166,13 @@ impl Followed {
             self.healed.push(format!("{when}: {change}\n"));
         }
         self.judged = self.changes.len();
+    }
+
+    /// Takes in the lines of a while.
+    pub fn wait(&mut self, patience: Duration) {
+        if let Ok(line) = self.lines.recv_timeout(patience) {
+            self.take(line);
+        }
     }
 
     /// Waits until it ends by itself.

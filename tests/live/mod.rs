@@ -14,4 +14,4 @@ pub use followed::{Followed, Summary};
 pub use maps::{Mapping, of_process};
 pub use pair::Pair;
 pub use replay::Replay;
-pub use target::{Outcome, Target, living_thread, send, stop};
+pub use target::{Outcome, Target, living_thread, send, shares_with_parent, stop, try_stop};

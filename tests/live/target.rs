@@ -127,16 +127,41 @@ pub fn living_thread(pid: u32) -> Option<u32> {
 pub struct Stopped(u32);
 
 /// Stops every thread of a process.
+#[track_caller]
 pub fn stop(pid: u32) -> Stopped {
-    send(libc::SIGSTOP, pid);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    stop_within(pid, Duration::from_secs(10)).unwrap_or_else(|| panic!("{pid} does not stop"))
+}
+
+/// Stops a process that may be gone, or waits for its child's exec and cannot be stopped.
+pub fn try_stop(pid: u32) -> Option<Stopped> {
+    stop_within(pid, Duration::from_millis(300))
+}
+
+fn stop_within(pid: u32, patience: Duration) -> Option<Stopped> {
+    // SAFETY: the call takes numbers only.
+    if unsafe { libc::kill(pid as i32, libc::SIGSTOP) } != 0 {
+        return None;
+    }
+    // Goes on again when it is dropped, also where it never stood still.
+    let stopped = Stopped(pid);
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if threads(pid).iter().all(|tid| state(pid, *tid).is_none_or(|s| "TtZX".contains(s))) {
-            return Stopped(pid);
+            return Some(stopped);
         }
         sleep(Duration::from_millis(1));
     }
-    panic!("process {pid} does not stop");
+    None
+}
+
+/// Whether a process uses its parent's address space, as after vfork: `kcmp(2)` tells.
+pub fn shares_with_parent(pid: u32) -> bool {
+    const KCMP_VM: i32 = 1;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+    let parent: i32 = parent.unwrap_or(0);
+    // SAFETY: the call takes numbers only.
+    unsafe { libc::syscall(libc::SYS_kcmp, pid as i32, parent, KCMP_VM, 0, 0) == 0 }
 }
 
 impl Drop for Stopped {

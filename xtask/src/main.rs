@@ -8,6 +8,7 @@ mod cargo;
 mod command;
 mod debian;
 mod ebpf;
+mod torture;
 mod vm;
 mod workspace;
 
@@ -37,6 +38,11 @@ enum Verb {
     /// Print how fast pmap is, as ratios to its peers measured in the same run.
     #[command(subcommand)]
     Bench(bench::Part),
+    /// Compare the live table with the kernel's while a random program, or any other, changes it.
+    Torture(torture::Options),
+    /// The process that is tortured.
+    #[command(hide = true)]
+    TortureWorker(torture::worker::Work),
     /// A process for the benchmarks to measure.
     #[command(subcommand, hide = true)]
     Worker(bench::worker::Work),
@@ -59,6 +65,8 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Assets(options) => assets::run(&options),
         Verb::Vm(options) => vm::run(&options),
         Verb::Bench(part) => bench::run(&part),
+        Verb::Torture(options) => torture::run(&options),
+        Verb::TortureWorker(work) => torture::worker::run(&work),
         Verb::Worker(work) => bench::worker::run(&work),
     }
 }

@@ -1,0 +1,259 @@
+//! What goes wrong, and how it ends: a sentence or a quiet end, the right status, nothing left behind.
+
+mod common;
+mod live;
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{OURS, compile, require_root, scratch};
+use live::{Followed, Outcome, Pair, Target, send};
+
+fn run(arguments: &[&str]) -> Output {
+    require_root();
+    Command::new(OURS).args(arguments).stdin(Stdio::null()).output().expect("pmap starts")
+}
+
+fn target(name: &str) -> Target {
+    require_root();
+    Target::start(&compile("live", &[]), &scratch(name))
+}
+
+/// Checks that it ended with a status and one sentence.
+#[track_caller]
+fn assert_refused(output: &Output, status: i32, sentence: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    assert!(said.contains(sentence), "{said:?} does not say {sentence:?}");
+    assert!(said.starts_with("pmap: ") && !said.contains("panicked"), "{said}");
+}
+
+/// Waits for the end of a child, but not for long.
+#[track_caller]
+fn end_of(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status.code();
+        }
+        sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    panic!("it does not end");
+}
+
+/// Check that a process that is not there is said to be so, with procps' status.
+#[test]
+fn no_such_process() {
+    assert_refused(&run(&["--follow", "4194303"]), 42, "4194303");
+}
+
+/// Check that a kernel thread has nothing to follow.
+#[test]
+fn a_kernel_thread() {
+    assert_refused(&run(&["--follow", "2"]), 1, "kernel thread");
+}
+
+/// Check that a zombie has nothing to follow.
+#[test]
+fn a_zombie() {
+    let mut child = Command::new("true").spawn().expect("true starts");
+    let state = format!("/proc/{}/stat", child.id());
+    while !fs::read_to_string(&state).expect("nobody waited").contains(") Z") {
+        sleep(Duration::from_millis(2));
+    }
+    assert_refused(&run(&["--follow", &child.id().to_string()]), 1, "zombie");
+    let _ = child.wait();
+}
+
+/// Check that without privileges it says what it needs.
+#[test]
+fn without_privileges() {
+    require_root();
+    let folder = scratch("unprivileged");
+    let program = common::copy(OURS.as_ref(), &folder);
+    // Every folder above must let others through.
+    let place = std::env::temp_dir().join(format!("pmap-unprivileged-{}", std::process::id()));
+    fs::copy(&program, &place).expect("a copy");
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&place)
+        .args(["--follow", "1"])
+        .output()
+        .expect("setpriv is installed");
+    let _ = fs::remove_file(&place);
+    assert_refused(&output, 1, "root");
+    assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1);
+}
+
+/// Check that a command that is not there, or cannot be run, gives the status of a shell.
+#[test]
+fn a_command_that_cannot_be_run() {
+    assert_refused(&run(&["--follow", "--", "/no/such/program"]), 127, "/no/such/program");
+    assert_refused(&run(&["--follow", "--", "/etc/passwd"]), 126, "/etc/passwd");
+}
+
+/// Check that the command's status is ours.
+#[test]
+fn the_status_of_a_command() {
+    let status = |script| run(&["--follow", "--", "sh", "-c", script]).status.code();
+    assert_eq!(status("exit 0"), Some(0));
+    assert_eq!(status("exit 7"), Some(7));
+    assert_eq!(status("kill -9 $$"), Some(128 + 9));
+}
+
+/// Check that a reader that goes away ends us quietly.
+#[test]
+fn a_closed_pipe() {
+    let mut target = target("pipe");
+    let mut child = Command::new(OURS)
+        .args(["--follow", "--table", &target.pid().to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pmap starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut [0; 16]).expect("the table");
+    drop(stdout);
+    assert_eq!(target.perform("mprotect", |_| {}), Outcome::Done);
+    end_of(&mut child);
+    let mut said = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    assert_eq!(said, "");
+}
+
+/// Check that a full disk is said, with a status that tells.
+#[test]
+fn a_full_disk() {
+    let target = target("full");
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    let output = Command::new(OURS)
+        .args(["--follow", "--table", &target.pid().to_string()])
+        .stdout(full)
+        .output()
+        .expect("pmap starts");
+    assert_refused(&output, 1, "No space left on device");
+}
+
+/// Check that SIGINT and SIGTERM end it with a summary and status 0.
+#[test]
+fn signals_end_it_with_a_summary() {
+    let mut target = target("signals");
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let followed = Followed::process(target.pid(), &[]);
+        assert_eq!(target.perform("munmap", |_| {}), Outcome::Done);
+        send(signal, followed.pid());
+        let summary = followed.finish();
+        summary.assert_clean();
+        assert_eq!(summary.status, Some(0));
+        assert!(summary.value["changes"]["munmap"].as_u64() > Some(3), "{}", summary.value);
+    }
+}
+
+/// Check that a process that is killed is told to have been, and ends the following.
+#[test]
+fn the_end_of_the_process() {
+    let target = target("killed");
+    let followed = Followed::process(target.pid(), &[]);
+    send(libc::SIGKILL, target.pid());
+    let summary = followed.finish();
+    summary.assert_clean();
+    let exit = summary.changes.iter().find(|change| change["op"] == "exit").expect("an exit");
+    assert_eq!(exit["signal"], 9, "{exit}");
+}
+
+/// Check that failed calls are told where they are asked for, with their error, and not else.
+#[test]
+fn failed_calls() {
+    let failed = |options: &[&str]| {
+        let mut pair = Pair::start("failed", options);
+        pair.check("munmap");
+        let summary = pair.finish();
+        summary.changes.iter().filter(|change| change["errno"] == "EINVAL").count()
+    };
+    assert_eq!(failed(&[]), 0);
+    // An address that is no page's, and a length of nothing.
+    assert_eq!(failed(&["--failed"]), 2);
+}
+
+/// Check that only the privilege that is still needed is kept, and nothing can be gained.
+#[test]
+fn privileges_are_dropped() {
+    let target = target("privileges");
+    let followed = Followed::process(target.pid(), &[]);
+    let status = fs::read_to_string(format!("/proc/{}/status", followed.pid())).expect("it runs");
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect(key);
+        u64::from_str_radix(line.trim_start_matches(':').trim(), 16).expect("a number")
+    };
+    assert_eq!(value("CapEff") & !(1 << 19), 0, "more than CAP_SYS_PTRACE");
+    assert_eq!(value("CapPrm") & !(1 << 19), 0, "more than CAP_SYS_PTRACE");
+    assert_eq!(value("NoNewPrivs"), 1);
+}
+
+/// Check that colour is for terminals, unless it is asked for, and never where NO_COLOR is set.
+#[test]
+fn colour() {
+    require_root();
+    let coloured = |options: &[&str], no_color: Option<&str>| {
+        let mut command = Command::new("script");
+        let words = [&["--follow"], options, &["--", "true"]].concat().join(" ");
+        command.args(["-qec", &format!("{OURS} {words}"), "/dev/null"]).env_remove("NO_COLOR");
+        if let Some(value) = no_color {
+            command.env("NO_COLOR", value);
+        }
+        let output = command.stdin(Stdio::null()).output().expect("script is installed");
+        assert!(output.status.success());
+        output.stdout.contains(&0x1b)
+    };
+    assert!(coloured(&[], None), "a terminal");
+    assert!(!coloured(&[], Some("1")), "a terminal, and NO_COLOR");
+    assert!(!coloured(&["--color", "never"], None));
+    let piped = |options: &[&str]| {
+        run(&[&["--follow"], options, &["--", "true"]].concat()).stdout.contains(&0x1b)
+    };
+    assert!(!piped(&[]), "a pipe");
+    assert!(piped(&["--color", "always"]), "a pipe, and colour asked for");
+}
+
+/// Check that lines come as things happen, also through a pipe.
+#[test]
+fn lines_are_not_held_back() {
+    let mut pair = Pair::start("flushed", &[]);
+    assert_eq!(pair.target.perform("io_setup", |_| {}), Outcome::Done);
+    let begin = Instant::now();
+    while pair.followed.changes.is_empty() && begin.elapsed() < Duration::from_secs(5) {
+        pair.followed.wait(Duration::from_millis(10));
+    }
+    assert!(begin.elapsed() < Duration::from_secs(1), "the first line took {:?}", begin.elapsed());
+}
+
+/// Check that inside a PID namespace processes have the numbers that they have there.
+#[test]
+fn inside_a_pid_namespace() {
+    require_root();
+    let script = format!("{OURS} --follow --json -- sh -c 'echo $$ >&2; exit 3'; exit $?");
+    let output = Command::new("unshare")
+        .args(["-pf", "--mount-proc", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .process_group(0)
+        .output()
+        .expect("unshare is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let stream = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let pid: u32 = said.trim().parse().unwrap_or_else(|_| panic!("{said}"));
+    let first: serde_json::Value =
+        serde_json::from_str(stream.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["pid"], pid, "{first}");
+    let last: serde_json::Value =
+        serde_json::from_str(stream.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&last["type"], &last["lost"], &last["drift"]),
+        (&"summary".into(), &0.into(), &0.into())
+    );
+}

@@ -1,0 +1,286 @@
+//! The tracer and its tables, and the comparison with the kernel.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use pmap_ebpf::flags;
+use pmap_user::kernel::{Options, Tracer, Versions};
+use pmap_user::live::{Change, Engine, Reason, Space, Totals};
+use pmap_user::record::{Body, Record};
+
+use super::oracle::{self, Row};
+
+/// Records of each address space that are shown with a divergence.
+const REMEMBERED: usize = 40;
+
+/// What was seen at one version.
+struct Seen {
+    space: u64,
+    version: u64,
+    rows: Vec<Row>,
+}
+
+/// How often, and how it came out.
+#[derive(Default)]
+pub(super) struct Figures {
+    /// Versions that were read untorn and compared.
+    pub(super) versions: u64,
+    /// Readings during which the version moved.
+    pub(super) torn: u64,
+    /// Readings while the table was known to be in doubt.
+    pub(super) in_doubt: u64,
+    /// Stopped processes that were compared.
+    pub(super) quiet: u64,
+    /// Differences, each with its story.
+    pub(super) divergences: Vec<String>,
+    /// The version that was compared last, by address space.
+    last: BTreeMap<u64, u64>,
+    /// Rereads that should not have been, by address space.
+    defects: BTreeMap<u64, u64>,
+}
+
+/// Follows, and compares.
+pub(super) struct Judge {
+    tracer: Tracer,
+    engine: Engine,
+    versions: Versions,
+    changes: Vec<Change>,
+    history: BTreeMap<u64, VecDeque<String>>,
+    /// What led to the last doubt.
+    doubts: BTreeMap<u64, String>,
+    patience: Instant,
+    pub(super) figures: Figures,
+}
+
+impl Judge {
+    pub(super) fn new() -> Result<Self> {
+        let options = Options { ring_bytes: 64 << 20, ..Options::default() };
+        let tracer = Tracer::start(options).context("cannot follow")?;
+        let versions = tracer.versions();
+        Ok(Self {
+            tracer,
+            engine: Engine::default(),
+            versions,
+            changes: Vec::new(),
+            history: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            patience: Instant::now(),
+            figures: Figures::default(),
+        })
+    }
+
+    /// Follows a process that is there, and its children.
+    pub(super) fn follow(&mut self, pid: u32) -> Result<()> {
+        let entries = self.tracer.follow(pid, true).context("cannot follow a process")?;
+        self.engine.read(pid, entries);
+        Ok(())
+    }
+
+    /// Follows a process from its next exec on, and its children.
+    pub(super) fn follow_from_exec(&mut self, pid: u32) -> Result<()> {
+        self.tracer.follow_from_exec(pid, true).context("cannot follow the command")
+    }
+
+    /// What the engine counted.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = self.engine.totals();
+        totals.lost += self.tracer.lost();
+        totals
+    }
+
+    /// The address spaces of processes that are there: number, key and owner. A process's older
+    /// ones may live on in others; its own is the newest.
+    pub(super) fn spaces(&self) -> Vec<(u64, u64, u32)> {
+        let mut newest = BTreeMap::new();
+        for space in self.engine.spaces() {
+            newest.insert(space.owner, (space.id, space.key, space.owner));
+        }
+        newest.into_values().collect()
+    }
+
+    /// Takes in what waits, and reads again what is in doubt.
+    pub(super) fn pump(&mut self) {
+        self.drain(None);
+        if Instant::now() < self.patience {
+            return;
+        }
+        let begin = Instant::now();
+        let wanting: Vec<(u64, u32)> = self
+            .engine
+            .spaces()
+            .filter(|space| space.wants_reading())
+            .map(|space| (space.id, space.owner))
+            .collect();
+        for (id, pid) in wanting {
+            let Some(tid) = oracle::living_thread(pid) else { continue };
+            if let Ok(entries) = self.tracer.read(tid)
+                && entries.first().is_some_and(|entry| entry.space == id)
+            {
+                self.engine.read(pid, entries);
+            }
+            self.tracer.forget(tid);
+        }
+        self.patience = Instant::now() + begin.elapsed();
+        self.drain(None);
+    }
+
+    /// Reads an address space while its process runs on; compares where the version stood still.
+    pub(super) fn sample(&mut self, (space, key, pid): (u64, u64, u32)) {
+        let Some(tid) = oracle::living_thread(pid) else { return };
+        let before = self.versions.get(key, space);
+        let rows = oracle::read(pid, tid);
+        let after = self.versions.get(key, space);
+        if let (Some(rows), Some(version)) = (rows, before)
+            && !rows.is_empty()
+        {
+            if before == after {
+                self.drain(Some(Seen { space, version, rows }));
+            } else {
+                self.figures.torn += 1;
+            }
+        }
+    }
+
+    /// Compares a stopped process. What is in doubt may be read again first.
+    pub(super) fn compare_stopped(&mut self, (space, key, pid): (u64, u64, u32)) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            self.pump();
+            let sure = self.engine.space(space).is_some_and(Space::is_sure);
+            if sure || Instant::now() > deadline {
+                break;
+            }
+        }
+        let Some(tid) = oracle::living_thread(pid) else { return };
+        let Some(version) = self.versions.get(key, space) else { return };
+        let Some(rows) = oracle::read(pid, tid) else { return };
+        // An end that cannot be stopped, by SIGKILL or in the middle of it.
+        if rows.is_empty() || self.versions.get(key, space) != Some(version) {
+            return;
+        }
+        self.figures.quiet += 1;
+        let Self { engine, figures, history, .. } = self;
+        match engine.space(space) {
+            Some(known) if known.is_sure() => {
+                compare(engine, figures, history, &Seen { space, version, rows }, "quiet");
+            }
+            Some(_) => figures.divergences.push(format!("space {space}: in doubt for 2 s")),
+            None => {}
+        }
+    }
+
+    fn drain(&mut self, mut seen: Option<Seen>) {
+        let now: Vec<(u64, Option<u64>)> = self
+            .engine
+            .spaces()
+            .map(|space| (space.id, self.versions.get(space.key, space.id)))
+            .collect();
+        let Self { tracer, engine, changes, history, doubts, figures, .. } = self;
+        tracer.drain(|record| {
+            // The first record that is newer: the table stands where it was read.
+            if let Body::Section(section, _) = &record.body
+                && record.head.flags & flags::INITIAL == 0
+                && seen.as_ref().is_some_and(|seen| {
+                    seen.space == record.head.space && section.version > seen.version
+                })
+                && let Some(seen) = seen.take()
+            {
+                compare(engine, figures, history, &seen, "running");
+            }
+            let id = record.head.space;
+            let is_sure = |engine: &Engine| engine.space(id).is_some_and(Space::is_sure);
+            let before = is_sure(engine);
+            remember(history, &record);
+            engine.record(&record, changes);
+            if before && !is_sure(engine) {
+                let table = engine.space(id).map(|space| &space.table);
+                let (len, pages) = table.map_or((0, 0), |t| (t.len(), t.bytes() >> 12));
+                let story = story(history, id);
+                doubts.insert(id, format!("{story}\n  the table: {len} mappings, {pages} pages"));
+            }
+            changes.clear();
+            true
+        });
+        for (id, version) in now {
+            if let Some(version) = version {
+                engine.caught_up(id, version, 0, changes);
+            }
+        }
+        changes.clear();
+        if let Some(seen) = seen {
+            compare(engine, figures, history, &seen, "running");
+        }
+        engine.files.take_fresh();
+        let defects = |reason: &Reason| matches!(reason, Reason::Counters | Reason::Drift);
+        for space in engine.spaces() {
+            let count = space.rereads.iter().filter(|(r, _)| defects(r)).map(|(_, n)| n).sum();
+            if count > figures.defects.get(&space.id).copied().unwrap_or(0) {
+                figures.defects.insert(space.id, count);
+                let story = doubts.get(&space.id).map_or("(at its start)", String::as_str);
+                let next = self::story(history, space.id);
+                figures.divergences.push(format!(
+                    "process {}: read again, {:?}, after\n  {story}\nand then\n  {next}",
+                    space.owner, space.rereads
+                ));
+            }
+        }
+        engine.reap();
+        history.retain(|id, _| engine.space(*id).is_some());
+        doubts.retain(|id, _| engine.space(*id).is_some());
+    }
+}
+
+fn story(history: &BTreeMap<u64, VecDeque<String>>, id: u64) -> String {
+    history.get(&id).into_iter().flatten().cloned().collect::<Vec<_>>().join("\n  ")
+}
+
+fn compare(
+    engine: &Engine,
+    figures: &mut Figures,
+    history: &BTreeMap<u64, VecDeque<String>>,
+    seen: &Seen,
+    when: &str,
+) {
+    let Some(space) = engine.space(seen.space) else { return };
+    if !space.is_sure() || space.version != seen.version {
+        figures.in_doubt += 1;
+        return;
+    }
+    // Nothing new since the last time, most often.
+    if figures.last.insert(seen.space, seen.version) != Some(seen.version) {
+        figures.versions += 1;
+    }
+    let lines = oracle::differences(&seen.rows, space, &engine.files);
+    if !lines.is_empty() {
+        figures.divergences.push(format!(
+            "{when}, process {}, version {}:\n  {}\nafter\n  {}",
+            space.owner,
+            seen.version,
+            lines.join("\n  "),
+            story(history, seen.space),
+        ));
+    }
+}
+
+fn remember(history: &mut BTreeMap<u64, VecDeque<String>>, record: &Record<'_>) {
+    let head = &record.head;
+    let line = match &record.body {
+        Body::Section(s, vmas) => {
+            let vmas: Vec<String> = vmas.map(|v| format!("{:x}-{:x}", v.start, v.end)).collect();
+            format!(
+                "tid {} version {} call {} flags {:#x}: {:x}-{:x} has {vmas:?}, {} mappings, {} pages",
+                head.tid, s.version, s.nr, head.flags, s.lo, s.hi, s.map_count, s.total_vm
+            )
+        }
+        Body::Result(r) => {
+            format!("tid {} call {} {:x?} returned {:#x}", head.tid, r.nr, r.args, r.ret)
+        }
+        _ => return,
+    };
+    let lines = history.entry(head.space).or_default();
+    if lines.len() == REMEMBERED {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}
