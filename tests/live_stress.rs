@@ -20,7 +20,6 @@ const ONE: &[&str] = &[
     "mremap",
     "remap",
     "mlock",
-    "mlockmany",
     "malloc",
     "madvise",
     "stack",
@@ -58,6 +57,8 @@ fn stress(name: &str) {
     let words =
         ["stress-ng", "-q", "--temp-path", &place, &stressor, "1", "-t", &seconds, "--oomable"];
     let mut followed = Followed::command_unread(&["--children", "--buffer", "65536"], &words);
+    // It starts its workers first.
+    std::thread::sleep(Duration::from_millis(900));
     let begin = Instant::now();
     let mut compared = 0;
     while begin.elapsed() < PATIENCE && compared < 3 {
@@ -66,29 +67,30 @@ fn stress(name: &str) {
         if family.is_empty() && compared > 0 {
             break;
         }
+        // All of them, the parents first: they kill and continue their children.
+        let stopped: Vec<_> = family.iter().map(|pid| live::try_stop(*pid)).collect();
         // Not each of a thousand: the first, the last, and one between.
         let chosen = [family.len() / 2, family.len().saturating_sub(1), 1.min(family.len() / 2)];
         for index in chosen {
             let Some(pid) = family.get(index) else { continue };
-            let Some(stopped) = live::try_stop(*pid) else { continue };
             // Before its exec it is not followed; what shares its parent's mappings has no table of
-            // its own.
-            if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pmap")) {
-                continue;
-            }
-            if live::of_process(*pid).is_empty() || live::shares_with_parent(*pid) {
+            // its own; one that waits for its child's exec does not stop.
+            if stopped.iter().any(Option::is_none)
+                || live::of_process(*pid).is_empty()
+                || live::shares_with_parent(*pid)
+                || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pmap"))
+            {
                 continue;
             }
             followed.check(*pid, &format!("{name}, process {pid}"));
             compared += 1;
-            drop(stopped);
         }
     }
     for pid in descendants(followed.pid()) {
         // SAFETY: the call takes numbers only; one that is gone needs no end.
         unsafe { libc::kill(pid as i32, libc::SIGKILL) };
     }
-    let summary = followed.finish();
+    let summary = followed.interrupt_twice();
     // An unoptimised pmap may lose some of millions; it must say so, and never be wrong.
     if summary.value["lost"] == 0 {
         summary.assert_clean();

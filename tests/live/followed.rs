@@ -207,6 +207,17 @@ impl Followed {
         self.finish()
     }
 
+    /// Interrupts it twice: the first one is for its command.
+    #[track_caller]
+    pub fn interrupt_twice(self) -> Summary {
+        for _ in 0..2 {
+            // SAFETY: the call takes numbers only. It may have ended with its command.
+            unsafe { libc::kill(self.pid() as i32, libc::SIGINT) };
+            thread::sleep(Duration::from_millis(300));
+        }
+        self.finish()
+    }
+
     #[track_caller]
     fn fail(&mut self, how: &str) -> ! {
         let _ = self.child.kill();

@@ -55,7 +55,7 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new() -> Result<Self> {
-        let options = Options { ring_bytes: 64 << 20, ..Options::default() };
+        let options = Options { ring_bytes: 256 << 20, ..Options::default() };
         let tracer = Tracer::start(options).context("cannot follow")?;
         let versions = tracer.versions();
         Ok(Self {
