@@ -238,10 +238,14 @@ impl Space {
         if head_flags & flags::TRUNCATED != 0 {
             self.doubt(section.version, Reason::Truncated);
         }
+        let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
+        if unknown && !self.is_sure() {
+            // The counters cannot judge it now, and what was read before it does not know of it.
+            self.doubt(section.version, Reason::Extent);
+        }
         if head_flags & flags::MORE != 0 || !self.is_sure() {
             return if self.is_sure() { Outcome::Sure } else { Outcome::Doubt };
         }
-        let unknown = head_flags & flags::EXTENT_UNKNOWN != 0;
         let uncounted = counted(section.total_vm) - self.pages();
         // `total_vm` follows only after a downgrade in what unmaps (`vms_complete_munmap_vmas` of
         // `mm/vma.c`); a stack that grows, whose extent nothing tells, has it counted before.
