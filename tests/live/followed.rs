@@ -14,7 +14,7 @@ use super::{Mapping, maps, send};
 use crate::common::OURS;
 
 /// Longer than anything may take.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 const FOLLOW: &[&str] = &["--follow", "--json", "--table"];
 
@@ -30,6 +30,8 @@ pub struct Followed {
     summary: Option<Value>,
     /// What differed at first and was put right by the program itself.
     healed: Vec<String>,
+    /// Whether several processes may be followed.
+    family: bool,
     /// Changes that were looked at for defects.
     judged: usize,
 }
@@ -61,6 +63,7 @@ impl Followed {
     fn spawn_reading(command: &mut Command, changes: bool) -> Self {
         // A file, not a pipe: a command that is followed writes there too, and may outlive us.
         let errors = unnamed_file();
+        let family = command.get_args().any(|word| word == "--children");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -93,6 +96,7 @@ impl Followed {
             first: Vec::new(),
             summary: None,
             healed: Vec::new(),
+            family,
             judged: 0,
         }
     }
@@ -133,8 +137,9 @@ impl Followed {
 
     /// The live table of one process, asked for with SIGUSR1; empty where there is none.
     pub fn snapshot(&mut self, pid: u32) -> Vec<Mapping> {
-        // What was asked for before, of other processes, comes first.
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(5)) {
+        // What was asked for before, of other processes, comes first: it is written at one go.
+        let pause = if self.family { 100 } else { 0 };
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(pause)) {
             self.take(line);
         }
         send(libc::SIGUSR1, self.pid());

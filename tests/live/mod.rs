@@ -2,7 +2,7 @@
 //! the comparison of what it says with what the kernel shows of the stopped process.
 
 #![allow(unreachable_pub, reason = "a module of several test programs")]
-#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part of this")]
 
 mod followed;
 mod maps;

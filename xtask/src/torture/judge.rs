@@ -193,11 +193,17 @@ impl Judge {
             let before = is_sure(engine);
             remember(history, &record);
             engine.record(&record, changes);
-            if before && !is_sure(engine) {
-                let table = engine.space(id).map(|space| &space.table);
-                let (len, pages) = table.map_or((0, 0), |t| (t.len(), t.bytes() >> 12));
-                let story = story(history, id);
-                doubts.insert(id, format!("{story}\n  the table: {len} mappings, {pages} pages"));
+            if let (Body::Section(section, _), Some(space)) = (&record.body, engine.space(id)) {
+                let (len, pages) = (space.table.len(), space.table.bytes() >> 12);
+                let off = section.total_vm.wrapping_sub(pages).cast_signed();
+                if let Some(line) = history.get_mut(&id).and_then(VecDeque::back_mut) {
+                    line.push_str(&format!("; table {len}, off by {off} pages"));
+                }
+                let whole = record.head.flags & (flags::MORE | flags::EXTENT_UNKNOWN) == 0;
+                let wrong = whole && len != section.map_count as usize;
+                if (before || wrong) && !is_sure(engine) {
+                    doubts.insert(id, story(history, id));
+                }
             }
             changes.clear();
             true

@@ -2,9 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::sync::LazyLock;
 
 use pmap_user::live::{Files, Space};
 use pmap_user::table::Entry;
+
+/// The page that old programs call the kernel through.
+const GATE: &str = "[vsyscall]";
 
 /// A mapping in the words of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,17 +72,22 @@ pub(super) fn read(pid: u32, tid: u32) -> Option<Vec<Row>> {
     let file = File::open(format!("/proc/{pid}/task/{tid}/smaps")).ok()?;
     let mut file = BufReader::with_capacity(64 << 10, file);
     let (mut rows, mut line) = (Vec::new(), Vec::new());
+    let mut gate = false;
     while file.read_until(b'\n', &mut line).ok()? > 0 {
         // Its other lines begin with a capital letter.
         if !line[0].is_ascii_uppercase()
             && let Some(row) = Row::parse(String::from_utf8_lossy(&line).trim_end_matches('\n'))
-            && row.name != "[vsyscall]"
         {
-            rows.push(row);
+            // In no table: the last line, where the kernel has it.
+            if row.name == GATE { gate = true } else { rows.push(row) }
         }
         line.clear();
     }
-    Some(rows)
+    // Of a process that ends meanwhile the rest is left out, without a word.
+    static HAS_GATE: LazyLock<bool> = LazyLock::new(|| {
+        fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains(GATE))
+    });
+    (gate || !*HAS_GATE).then_some(rows)
 }
 
 /// Lines for each difference; none where there is none.
