@@ -15,6 +15,6 @@ pub use config::{Config, LEVEL_ASKED, Reader};
 pub use record::{
     ABI, EXIT_LEN, Exit, HEADER_LEN, Header, ITER_LEN, IterEntry, NAME_LEN, NAME_MAX, NAME_WORDS,
     Name, RESULT_LEN, SECTION_LEN, SECTION_VMAS, SPACE_LEN, Section, Space, SpaceState,
-    SyscallResult, VMA_LEN, Vma, flags, kinds, vma_kinds,
+    SyscallResult, VMA_LEN, Vma, flags, kinds, links, vma_kinds,
 };
 pub use syscall::{SYSCALL_SLOTS, class};

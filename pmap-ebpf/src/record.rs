@@ -57,6 +57,16 @@ pub mod vma_kinds {
     pub const NAMED_FILE: u32 = 4;
 }
 
+/// Where a file's name stands: [`Name::link`].
+pub mod links {
+    /// In a folder.
+    pub const LINKED: u32 = 0;
+    /// In a folder no longer.
+    pub const UNLINKED: u32 = 1;
+    /// In no folder ever: memfd, System V, shared anonymous memory.
+    pub const PSEUDO: u32 = 2;
+}
+
 /// The head of every record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -217,8 +227,8 @@ pub struct Name {
     pub generation: u32,
     /// [`Vma::kind`].
     pub kind: u32,
-    /// 1 where the file has no name in any folder: unlinked, or never linked.
-    pub unlinked: u32,
+    /// One of [`links`].
+    pub link: u32,
     /// The bytes, ended by a NUL unless they fill it.
     pub text: [u8; NAME_MAX],
 }

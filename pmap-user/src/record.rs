@@ -47,8 +47,8 @@ pub struct Named<'a> {
     pub generation: u32,
     /// [`Vma::kind`].
     pub kind: u32,
-    /// Whether the file has no name in any folder.
-    pub unlinked: bool,
+    /// One of [`pmap_ebpf::links`].
+    pub link: u32,
     /// The name.
     pub text: &'a [u8],
 }
@@ -164,7 +164,7 @@ impl<'a> Fields<'a> {
                 dev: self.u32()?,
                 generation: self.u32()?,
                 kind: self.u32()?,
-                unlinked: self.u32()? != 0,
+                link: self.u32()?,
                 text: self.text()?,
             }),
             _ => return None,

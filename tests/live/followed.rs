@@ -155,8 +155,7 @@ impl Followed {
         // From here: before that it had records to take in.
         let deadline = Instant::now() + Duration::from_secs(1);
         let mut first = None;
-        loop {
-            let Some(difference) = maps::difference(&ours, &kernel) else { break };
+        while let Some(difference) = maps::difference(&ours, &kernel) {
             if Instant::now() > deadline {
                 let last = self.changes.last().map(Value::to_string).unwrap_or_default();
                 maps::assert_same(&ours, &kernel, &format!("{when} (last change: {last:.600})"));

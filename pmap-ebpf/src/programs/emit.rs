@@ -6,7 +6,9 @@ use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output},
 };
-use pmap_ebpf::{ABI, Header, NAME_LEN, NAME_WORDS, SECTION_VMAS, SpaceState, kinds, vma_kinds};
+use pmap_ebpf::{
+    ABI, Header, NAME_LEN, NAME_WORDS, SECTION_VMAS, SpaceState, kinds, links, vma_kinds,
+};
 
 use super::{
     kernel::{config, current, numbers, word, word_at},
@@ -113,13 +115,19 @@ pub(super) extern "C" fn send_name(slot: u32) -> u32 {
             return 0;
         }
         let _ = NAMED.insert(&key, &1, 0);
-        // `d_unlinked` of `include/linux/dcache.h`.
+        // As `d_unlinked` of `include/linux/dcache.h`, but for what has no folder at all.
         let unhashed = word_at(vma.id + u64::from(config!(dentry_hash))) == 0;
         let is_root = word_at(vma.id + u64::from(config!(dentry_parent))) == vma.id;
-        scratch.name.unlinked = u32::from(unhashed && !is_root);
+        scratch.name.link = if !unhashed {
+            links::LINKED
+        } else if is_root {
+            links::PSEUDO
+        } else {
+            links::UNLINKED
+        };
         word_at(vma.id + u64::from(config!(dentry_name)))
     } else {
-        scratch.name.unlinked = 0;
+        scratch.name.link = links::LINKED;
         vma.id + u64::from(config!(anon_name_text))
     };
     // SAFETY: the scratch begins with room for a header.

@@ -132,7 +132,7 @@ fn read(report: &mut Report, all: bool) -> Option<()> {
             }),
         });
     }
-    Some(())
+    target.has_address_space().then_some(())
 }
 
 /// What smaps said of each mapping, beside RSS and dirty memory.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A change waits this long for its call to return before it is told without a result, in ns.
-const PATIENCE: u64 = 100_000_000;
+const PATIENCE: u64 = 1_000_000_000;
 /// `MAP_FIXED`.
 const MAP_FIXED: u64 = 0x10;
 /// `PR_SET_MM` of `include/uapi/linux/prctl.h`.

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use pmap_ebpf::{Vma, vma_kinds};
+use pmap_ebpf::{Vma, links, vma_kinds};
 
 use crate::{model::Device, record::Named, table::What};
+
+/// Files of the kernel's own mounts that `simple_dname` of `fs/d_path.c` names: a slash, the name, and
+/// ` (deleted)`, since no folder has them.
+const NAMED_AS_DELETED: [&[u8]; 4] = [b"memfd:", b"SYSV", b"dev/zero", b"anon_hugepage"];
 
 /// What the kernel knows a mapping's name by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,10 +92,14 @@ impl Files {
         let text = name.text;
         let known = self.indices.get(&key).copied();
         if key.kind == vma_kinds::FILE {
-            let gone: &[u8] = if name.unlinked { b" (deleted)" } else { b"" };
             let what = known.unwrap_or_else(|| self.add(key));
-            self.identities[what.index() as usize].base =
-                Some([b"/?/", text, gone].concat().into());
+            let identity = &mut self.identities[what.index() as usize];
+            if name.link == links::PSEUDO && NAMED_AS_DELETED.iter().any(|p| text.starts_with(p)) {
+                identity.text = Some([b"/", text, b" (deleted)"].concat().into());
+            } else {
+                let gone: &[u8] = if name.link == links::UNLINKED { b" (deleted)" } else { b"" };
+                identity.base = Some([b"/?/", text, gone].concat().into());
+            }
             return;
         }
         let (before, after): (&[u8], &[u8]) = match key.kind {

@@ -39,7 +39,7 @@ pub struct Space {
     pub start_stack: u64,
     /// Whether this kernel calls a region that only touches the heap `[heap]`.
     pub loose_heap: bool,
-    /// Versions whose records never came.
+    /// Records that never came.
     pub lost: u64,
     /// How often it was read again, by reason.
     pub rereads: BTreeMap<Reason, u64>,
@@ -124,6 +124,10 @@ impl Space {
     /// the records. Nothing that was read counts as "not there": the process may be on its way out.
     pub(super) fn read(&mut self, entries: Vec<IterEntry>) {
         let Some(first) = entries.first() else { return };
+        if !self.begun {
+            // The records of its beginning were lost: it begins here.
+            self.version = self.version.max(first.version);
+        }
         self.incoming_from = 0;
         self.incoming_since = first.version;
         self.start_brk = first.start_brk;
@@ -226,6 +230,8 @@ impl Space {
     ) -> Outcome {
         self.version = section.version;
         self.brk = section.brk;
+        // Results have no version whose absence would show.
+        self.lost = self.lost.max(section.lost);
         if head_flags & flags::UNREAD != 0 {
             self.doubt(section.version, Reason::Unread);
             return Outcome::Doubt;

@@ -68,6 +68,18 @@ impl Target {
         tasks.filter(|task| task.tid != task.pid).find_map(|task| task.tid.try_into().ok())
     }
 
+    /// Whether it still has an address space. Once its last thread begins to leave it, its lists end
+    /// early and say nothing of it (`fs/proc/task_mmu.c`, `m_start`).
+    pub fn has_address_space(&self) -> bool {
+        let statm = match self.living_thread() {
+            Some(tid) if tid != self.head.pid => format!("task/{tid}/statm"),
+            _ => "statm".into(),
+        };
+        read(&self.handle, &statm)
+            .and_then(|text| Some(parse_decimal(&text)?.0 != 0))
+            .unwrap_or(false)
+    }
+
     /// Whether it is a thread of the kernel, which has no mappings.
     pub fn is_kernel_thread(&self) -> bool {
         // `PF_KTHREAD` of `include/linux/sched.h`.

@@ -115,7 +115,7 @@ impl Plan {
         let page = self.page();
         match self.random.below(64) {
             0 => N(page + self.random.below(PAGE)),
-            1 => N(self.random.pick(&[0, 1 << 47, u64::MAX & !4095, HUGE])),
+            1 => N(self.random.pick(&[0, 1 << 47, !4095, HUGE])),
             _ => N(page),
         }
     }

@@ -234,3 +234,15 @@ fn a_fixed_mapping_replaces_its_like() {
     assert!(matches!(pieces[..], [Verdict::Removed(x), Verdict::Added(y)]
         if x == y && x.start == 11 * PAGE && x.end == 12 * PAGE));
 }
+
+/// Check that an address space whose first records were lost begins with what is read of it, though
+/// nothing changes it any more.
+#[test]
+fn a_lost_beginning_is_made_up_for() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = Engine::default();
+    engine.read(1, read_at(5, &[a, b]));
+    engine.caught_up(SPACE, 5, 0, &mut Vec::new());
+    assert!(engine.space(SPACE).unwrap().is_sure());
+    assert_eq!(table(&engine), [(10, 12), (20, 21)]);
+}
