@@ -1,10 +1,11 @@
 //! The tracer and its tables, and the comparison with the kernel.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use pmap_ebpf::flags;
+use pmap_ebpf::{Header, Section, SyscallResult, Vma, flags};
 use pmap_user::kernel::{Options, Tracer, Versions};
 use pmap_user::live::{Change, Engine, Reason, Space, Totals};
 use pmap_user::record::{Body, Record};
@@ -13,6 +14,9 @@ use super::oracle::{self, Row};
 
 /// Records of each address space that are shown with a divergence.
 const REMEMBERED: usize = 40;
+
+/// The last records of each address space.
+type History = BTreeMap<u64, VecDeque<Remembered>>;
 
 /// What was seen at one version.
 struct Seen {
@@ -46,10 +50,12 @@ pub(super) struct Judge {
     engine: Engine,
     versions: Versions,
     changes: Vec<Change>,
-    history: BTreeMap<u64, VecDeque<String>>,
+    history: History,
     /// What led to the last doubt.
     doubts: BTreeMap<u64, String>,
     patience: Instant,
+    /// When it began.
+    since: Instant,
     pub(super) figures: Figures,
 }
 
@@ -66,6 +72,7 @@ impl Judge {
             history: BTreeMap::new(),
             doubts: BTreeMap::new(),
             patience: Instant::now(),
+            since: Instant::now(),
             figures: Figures::default(),
         })
     }
@@ -176,7 +183,7 @@ impl Judge {
             .spaces()
             .map(|space| (space.id, self.versions.get(space.key, space.id)))
             .collect();
-        let Self { tracer, engine, changes, history, doubts, figures, .. } = self;
+        let Self { tracer, engine, changes, history, doubts, figures, since, .. } = self;
         tracer.drain(|record| {
             // The first record that is newer: the table stands where it was read.
             if let Body::Section(section, _) = &record.body
@@ -191,14 +198,10 @@ impl Judge {
             let id = record.head.space;
             let is_sure = |engine: &Engine| engine.space(id).is_some_and(Space::is_sure);
             let before = is_sure(engine);
-            remember(history, &record);
             engine.record(&record, changes);
+            remember(history, &record, engine.space(id));
             if let (Body::Section(section, _), Some(space)) = (&record.body, engine.space(id)) {
-                let (len, pages) = (space.table.len(), space.table.bytes() >> 12);
-                let off = section.total_vm.wrapping_sub(pages).cast_signed();
-                if let Some(line) = history.get_mut(&id).and_then(VecDeque::back_mut) {
-                    line.push_str(&format!("; table {len}, off by {off} pages"));
-                }
+                let len = space.table.len();
                 let whole = record.head.flags & (flags::MORE | flags::EXTENT_UNKNOWN) == 0;
                 let wrong = whole && len != section.map_count as usize;
                 if (before || wrong) && !is_sure(engine) {
@@ -210,7 +213,7 @@ impl Judge {
         });
         for (id, version) in now {
             if let Some(version) = version {
-                engine.caught_up(id, version, 0, changes);
+                engine.caught_up(id, version, since.elapsed().as_nanos() as u64, changes);
             }
         }
         changes.clear();
@@ -237,17 +240,12 @@ impl Judge {
     }
 }
 
-fn story(history: &BTreeMap<u64, VecDeque<String>>, id: u64) -> String {
-    history.get(&id).into_iter().flatten().cloned().collect::<Vec<_>>().join("\n  ")
+fn story(history: &History, id: u64) -> String {
+    let records = history.get(&id).into_iter().flatten();
+    records.map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
-fn compare(
-    engine: &Engine,
-    figures: &mut Figures,
-    history: &BTreeMap<u64, VecDeque<String>>,
-    seen: &Seen,
-    when: &str,
-) {
+fn compare(engine: &Engine, figures: &mut Figures, history: &History, seen: &Seen, when: &str) {
     let Some(space) = engine.space(seen.space) else { return };
     if !space.is_sure() || space.version != seen.version {
         figures.in_doubt += 1;
@@ -269,24 +267,51 @@ fn compare(
     }
 }
 
-fn remember(history: &mut BTreeMap<u64, VecDeque<String>>, record: &Record<'_>) {
-    let head = &record.head;
-    let line = match &record.body {
+/// A record as it came, told only when something is wrong: there may be a hundred thousand a second.
+enum Remembered {
+    /// A section, its mappings, and the table after it: mappings, and pages that are amiss.
+    Section(Header, Section, Vec<Vma>, usize, i64),
+    /// A call that returned.
+    Result(Header, SyscallResult),
+}
+
+impl fmt::Display for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Section(head, s, vmas, len, off) => {
+                write!(
+                    f,
+                    "tid {} version {} call {} flags {:#x}: {:x}-{:x} has",
+                    head.tid, s.version, s.nr, head.flags, s.lo, s.hi
+                )?;
+                for vma in vmas {
+                    write!(f, " {:x}-{:x}", vma.start, vma.end)?;
+                }
+                let (count, pages) = (s.map_count, s.total_vm);
+                write!(f, ", {count} mappings, {pages} pages; table {len}, off by {off} pages")
+            }
+            Self::Result(head, r) => {
+                write!(f, "tid {} call {} {:x?} returned {:#x}", head.tid, r.nr, r.args, r.ret)
+            }
+        }
+    }
+}
+
+/// Remembers a record that was taken in.
+fn remember(history: &mut History, record: &Record<'_>, space: Option<&Space>) {
+    let head = record.head;
+    let remembered = match &record.body {
         Body::Section(s, vmas) => {
-            let vmas: Vec<String> = vmas.map(|v| format!("{:x}-{:x}", v.start, v.end)).collect();
-            format!(
-                "tid {} version {} call {} flags {:#x}: {:x}-{:x} has {vmas:?}, {} mappings, {} pages",
-                head.tid, s.version, s.nr, head.flags, s.lo, s.hi, s.map_count, s.total_vm
-            )
+            let (len, pages) = space.map_or((0, 0), |s| (s.table.len(), s.table.bytes() >> 12));
+            let off = s.total_vm.wrapping_sub(pages).cast_signed();
+            Remembered::Section(head, *s, vmas.collect(), len, off)
         }
-        Body::Result(r) => {
-            format!("tid {} call {} {:x?} returned {:#x}", head.tid, r.nr, r.args, r.ret)
-        }
+        Body::Result(r) => Remembered::Result(head, *r),
         _ => return,
     };
-    let lines = history.entry(head.space).or_default();
-    if lines.len() == REMEMBERED {
-        lines.pop_front();
+    let records = history.entry(head.space).or_default();
+    if records.len() == REMEMBERED {
+        records.pop_front();
     }
-    lines.push_back(line);
+    records.push_back(remembered);
 }
