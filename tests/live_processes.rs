@@ -172,7 +172,7 @@ fn a_pid_that_is_used_again_is_not_followed() {
     });
     let mut again = again.expect("the PID can be had again");
     assert_eq!(again.perform("mmap", |_| {}), Outcome::Done);
-    assert_eq!(followed.snapshot(pid).len(), 0, "nobody follows the new process");
+    assert!(!followed.has_table(pid), "nobody follows the new process");
     again.end();
     other.end();
     let summary = followed.finish();

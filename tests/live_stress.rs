@@ -36,15 +36,21 @@ const SECONDS: u64 = 2;
 /// Longer than it takes to compare it three times, or else it is compared less often.
 const PATIENCE: Duration = Duration::from_secs(6);
 
+/// The processes that a process and those after it have started, the parents first.
 fn descendants(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children =
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<u32> = children
-        .flat_map(|c| c.split_whitespace().map(|w| w.parse().expect("a PID")).collect::<Vec<_>>())
-        .collect();
-    let more: Vec<u32> = children.iter().flat_map(|child| descendants(*child)).collect();
-    [children, more].concat()
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|word| word.parse().ok());
+            let new: Vec<u32> = children.filter(|child| !found.contains(child)).collect();
+            found.extend(new);
+        }
+        next += 1;
+    }
+    found.split_off(1)
 }
 
 /// Runs a stressor under `pmap --follow --children`, stops what is there a few times, compares.

@@ -135,6 +135,12 @@ impl Followed {
         }
     }
 
+    /// Whether there is a live table of a process.
+    pub fn has_table(&mut self, pid: u32) -> bool {
+        send(libc::SIGUSR1, self.pid());
+        self.wait_for_snapshot(pid, Duration::from_secs(1)).is_some()
+    }
+
     /// The live table of one process, asked for with SIGUSR1; empty where there is none.
     pub fn snapshot(&mut self, pid: u32) -> Vec<Mapping> {
         // What was asked for before, of other processes, comes first: it is written at one go.
