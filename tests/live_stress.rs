@@ -81,7 +81,7 @@ fn stress(name: &str) {
             let Some(pid) = family.get(index) else { continue };
             // Before its exec it is not followed; what shares its parent's mappings has no table of
             // its own; one that waits for its child's exec does not stop.
-            if stopped.iter().any(Option::is_none)
+            if stopped[index].is_none()
                 || live::of_process(*pid).is_empty()
                 || live::shares_with_parent(*pid)
                 || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pmap"))

@@ -134,7 +134,7 @@ pub fn stop(pid: u32) -> Stopped {
 
 /// Stops a process that may be gone, or waits for its child's exec and cannot be stopped.
 pub fn try_stop(pid: u32) -> Option<Stopped> {
-    stop_within(pid, Duration::from_millis(300))
+    stop_within(pid, Duration::from_millis(50))
 }
 
 fn stop_within(pid: u32, patience: Duration) -> Option<Stopped> {
