@@ -79,20 +79,21 @@ unsafe fn on_release(ctx: &BtfTracePointContext, write: u64) -> i32 {
 #[btf_tracepoint(function = "mmap_lock_acquire_returned")]
 fn acquired(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_acquire(&ctx, argument::<1>(&ctx)) }
+    unsafe { on_acquire(&ctx, argument::<1>(&ctx), argument::<2>(&ctx)) }
 }
 
 /// As [`acquired`], `(mm, memcg_path, write, success)`.
 #[btf_tracepoint(function = "mmap_lock_acquire_returned")]
 fn acquired_memcg(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_acquire(&ctx, argument::<2>(&ctx)) }
+    unsafe { on_acquire(&ctx, argument::<2>(&ctx), argument::<3>(&ctx)) }
 }
 
-/// A reader cannot find the writer's bit set, unless it is the writer that becomes one.
+/// A reader that was let in cannot find the writer's bit set, unless it is the writer that becomes
+/// one. A reader that was not (a page fault only tries) finds the bit of somebody else.
 #[inline(always)]
-unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64) -> i32 {
-    if write & 255 == 0 {
+unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64, success: u64) -> i32 {
+    if write & 255 == 0 && success & 255 != 0 {
         // SAFETY: as the callers say.
         unsafe {
             let mm = mm(ctx);
