@@ -89,8 +89,8 @@ fn acquired_memcg(ctx: BtfTracePointContext) -> i32 {
     unsafe { on_acquire(&ctx, argument::<2>(&ctx), argument::<3>(&ctx)) }
 }
 
-/// A reader cannot find the writer's bit set, unless it is the writer that becomes one, or has not
-/// got the lock at all (`mmap_read_trylock` of a page fault).
+/// A reader that was let in cannot find the writer's bit set, unless it is the writer that becomes
+/// one. A reader that was not (a page fault only tries) finds the bit of somebody else.
 #[inline(always)]
 unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64, success: u64) -> i32 {
     if write & 255 == 0 && success & 255 != 0 {

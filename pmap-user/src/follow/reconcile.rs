@@ -169,8 +169,8 @@ pub(super) struct Schedule {
     pub(super) looked: Option<Instant>,
     /// Mappings that differed.
     pub(super) drift: u64,
-    /// Comparisons that could be made.
-    pub(super) compared: u64,
+    /// Whether the last comparison found a difference.
+    suspected: bool,
     pub(super) extra: Extra,
 }
 
@@ -183,7 +183,7 @@ impl Schedule {
             next: Some(Instant::now()),
             looked: None,
             drift: 0,
-            compared: 0,
+            suspected: false,
             extra: Extra::default(),
         }
     }
@@ -213,9 +213,13 @@ impl Schedule {
         }
         let comparable = space.is_sure() && report.version == Some(space.version);
         if comparable {
-            self.compared += 1;
             let differing = differences(&report.rows, files, space);
-            if differing > 0 {
+            // During an exec the list may be the new image's already, while the old address space
+            // is still there: a difference counts when it is seen twice.
+            let suspected = std::mem::replace(&mut self.suspected, differing > 0);
+            if differing > 0 && !suspected {
+                self.next = Some(Instant::now());
+            } else if differing > 0 {
                 self.drift += differing;
                 tracing::warn!(space = id, version = space.version, differing, "drift");
                 engine.doubt(id, Reason::Drift);

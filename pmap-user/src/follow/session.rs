@@ -77,8 +77,7 @@ impl<'a> Session<'a> {
     /// Begins to follow a process that is there. `false` where it has no mappings any more.
     pub(super) fn begin(&mut self, target: &Target) -> io::Result<bool> {
         let pid = target.head().pid;
-        let Some(tid) = target.living_thread() else { return Ok(false) };
-        let entries = self.tracer.follow(tid, self.follow.children)?;
+        let entries = self.tracer.follow(pid, self.follow.children)?;
         let Some(id) = self.engine.read(pid, entries) else { return Ok(false) };
         self.living.insert(pid);
         self.processes.insert(pid, target.head().clone());
@@ -136,11 +135,7 @@ impl<'a> Session<'a> {
             .collect();
         let mut any = false;
         for (id, pid) in wanting {
-            let Some(target) = Target::open(pid, self.follow.snapshot.view.charset, None) else {
-                continue;
-            };
-            let Some(tid) = target.living_thread() else { continue };
-            if let Ok(entries) = self.tracer.read(tid)
+            if let Ok(entries) = self.tracer.read(pid)
                 && entries.first().is_some_and(|entry| entry.space == id)
             {
                 tracing::debug!(space = id, mappings = entries.len(), "read again");

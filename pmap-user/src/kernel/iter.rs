@@ -51,19 +51,22 @@ fn bpf(command: libc::c_long, attributes: &Attributes) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// An iterator over the mappings of one thread's process.
+/// An iterator over the mappings of one process.
 #[derive(Debug)]
 pub(super) struct VmaIterator {
     link: OwnedFd,
 }
 
 impl VmaIterator {
-    /// Ties the program to a thread (a number of our PID namespace).
+    /// Ties the program to a process (a number of our PID namespace).
+    ///
+    /// The kernel takes a thread's number too, but finds none that is not its group's first
+    /// (`task_seq_get_next`); by the process, it goes on to the next thread where the first has ended.
     ///
     /// # Errors
-    /// `ESRCH` where there is no such thread.
-    pub(super) fn new(program: BorrowedFd<'_>, tid: u32) -> io::Result<Self> {
-        let info = TaskInfo { tid, pid: 0, pid_fd: 0, rest: 0 };
+    /// What the kernel answers.
+    pub(super) fn new(program: BorrowedFd<'_>, pid: u32) -> io::Result<Self> {
+        let info = TaskInfo { tid: 0, pid, pid_fd: 0, rest: 0 };
         // SAFETY: integers only.
         let mut attributes: Attributes = unsafe { zeroed() };
         attributes.fd = program.as_raw_fd() as u32;
@@ -97,7 +100,8 @@ impl VmaIterator {
             let before = entries.len();
             let past = entries.last().map_or(0, |entry| entry.vma.end);
             entries.extend(decode_iter(&buffer[..len]).into_iter().filter(|e| e.vma.start >= past));
-            // Past the end the kernel may hand out the last mapping again and again.
+            // Past the end the kernel may hand out the last mapping again and again, or the list of
+            // the next thread.
             if entries.len() == before {
                 return Ok(entries);
             }

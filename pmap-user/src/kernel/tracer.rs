@@ -155,27 +155,27 @@ impl Tracer {
         self.reader
     }
 
-    /// Begins to follow the process of a thread, and its children's if so asked: gives its
-    /// mappings, each with the version at which it was so. Empty where the thread has no address
-    /// space (any more).
+    /// Begins to follow a process, and its children if so asked: gives its
+    /// mappings, each with the version at which it was so. Empty where it has no address space
+    /// (any more).
     ///
     /// # Errors
-    /// What the kernel answers; `ESRCH` where there is no such thread.
-    pub fn follow(&mut self, tid: u32, children: bool) -> io::Result<Vec<IterEntry>> {
-        self.follow_how(tid, 1 | u64::from(children) << 1)
+    /// What the kernel answers.
+    pub fn follow(&mut self, pid: u32, children: bool) -> io::Result<Vec<IterEntry>> {
+        self.follow_how(pid, 1 | u64::from(children) << 1)
     }
 
-    /// Begins to follow the process of a thread when it executes a program.
+    /// Begins to follow a process when it executes a program.
     ///
     /// # Errors
     /// As [`Self::follow`].
-    pub fn follow_from_exec(&mut self, tid: u32, children: bool) -> io::Result<()> {
-        self.follow_how(tid, 1 | u64::from(children) << 1 | 4).map(drop)
+    pub fn follow_from_exec(&mut self, pid: u32, children: bool) -> io::Result<()> {
+        self.follow_how(pid, 1 | u64::from(children) << 1 | 4).map(drop)
     }
 
-    fn follow_how(&mut self, tid: u32, how: u64) -> io::Result<Vec<IterEntry>> {
+    fn follow_how(&mut self, pid: u32, how: u64) -> io::Result<Vec<IterEntry>> {
         self.set(shared::FOLLOW, how)?;
-        let entries = self.read(tid);
+        let entries = self.read(pid);
         self.set(shared::FOLLOW, 0)?;
         entries
     }
@@ -184,14 +184,14 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Self::follow`].
-    pub fn read(&mut self, tid: u32) -> io::Result<Vec<IterEntry>> {
-        if !self.iterators.contains_key(&tid) {
+    pub fn read(&mut self, pid: u32) -> io::Result<Vec<IterEntry>> {
+        if !self.iterators.contains_key(&pid) {
             let program = self.ebpf.program(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
             let fd = program.fd().map_err(io::Error::other)?;
-            let iterator = VmaIterator::new(fd.as_fd(), tid)?;
-            self.iterators.insert(tid, iterator);
+            let iterator = VmaIterator::new(fd.as_fd(), pid)?;
+            self.iterators.insert(pid, iterator);
         }
-        self.iterators[&tid].read()
+        self.iterators[&pid].read()
     }
 
     /// Asks to be woken by the next record. Records that came before are to be looked for once more
@@ -203,9 +203,9 @@ impl Tracer {
         self.set(shared::ASLEEP, 1)
     }
 
-    /// Forgets how to read the mappings of a thread that is gone.
-    pub fn forget(&mut self, tid: u32) {
-        self.iterators.remove(&tid);
+    /// Forgets how to read the mappings of a process that is gone.
+    pub fn forget(&mut self, pid: u32) {
+        self.iterators.remove(&pid);
     }
 
     fn set(&mut self, slot: u32, value: u64) -> io::Result<()> {

@@ -123,13 +123,12 @@ impl Judge {
             .map(|space| (space.id, space.owner))
             .collect();
         for (id, pid) in wanting {
-            let Some(tid) = oracle::living_thread(pid) else { continue };
-            if let Ok(entries) = self.tracer.read(tid)
+            if let Ok(entries) = self.tracer.read(pid)
                 && entries.first().is_some_and(|entry| entry.space == id)
             {
                 self.engine.read(pid, entries);
             }
-            self.tracer.forget(tid);
+            self.tracer.forget(pid);
         }
         self.patience = Instant::now() + begin.elapsed();
         self.drain(None);
