@@ -103,7 +103,7 @@ fn watch(
     goes_on: &mut dyn FnMut(&Judge) -> bool,
 ) {
     while Instant::now() < until && goes_on(judge) && judge.figures.divergences.is_empty() {
-        let pause = Instant::now() + Duration::from_micros(2000 + random.below(20_000));
+        let pause = Instant::now() + Duration::from_micros(10_000 + random.below(60_000));
         while Instant::now() < pause {
             judge.pump();
             let spaces = judge.spaces();
@@ -146,7 +146,7 @@ fn stop_and_compare(judge: &mut Judge) {
 }
 
 fn stands_still(pid: u32) -> bool {
-    let deadline = Instant::now() + Duration::from_millis(200);
+    let deadline = Instant::now() + Duration::from_secs(1);
     while Instant::now() < deadline {
         if oracle::states(pid).iter().all(|(_, state)| matches!(state, 'T' | 't' | 'Z' | 'X')) {
             return true;
