@@ -153,6 +153,8 @@ impl Judge {
 
     /// Compares a stopped process. What is in doubt may be read again first.
     pub(super) fn compare_stopped(&mut self, (space, key, pid): (u64, u64, u32)) {
+        // It may have written more than we have read.
+        while !self.drain(None) {}
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
             self.pump();
@@ -179,7 +181,8 @@ impl Judge {
         }
     }
 
-    fn drain(&mut self, mut seen: Option<Seen>) {
+    /// Takes in records, not all where there are many; returns whether none is left.
+    fn drain(&mut self, mut seen: Option<Seen>) -> bool {
         let now: Vec<(u64, Option<u64>)> = self
             .engine
             .spaces()
@@ -244,6 +247,7 @@ impl Judge {
         engine.reap();
         history.retain(|id, _| engine.space(*id).is_some());
         doubts.retain(|id, _| engine.space(*id).is_some());
+        count < AT_ONCE
     }
 }
 
