@@ -101,6 +101,12 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     if let Some(kib) = follow.buffer_kib {
         options.ring_bytes = ring_bytes(kib);
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| say(format!("cannot wait for events: {}", plain(&e))))?;
+    // Before anything is shown: whoever sees the table may already signal.
+    let signals = runtime.block_on(async { Signals::catch() })?;
     let tracer = Tracer::start(options).map_err(|e| say(e.to_string()))?;
     let out = session::stdout()?;
     let mut session = Session::new(tracer, follow, out, colour(follow.color), is_loose_heap());
@@ -132,11 +138,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
         session.list();
         session.flush()?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| say(format!("cannot wait for events: {}", plain(&e))))?;
-    let ended = runtime.block_on(watch(&mut session, follow, command.as_mut()));
+    let ended = runtime.block_on(watch(&mut session, follow, command.as_mut(), signals));
     // The thread that reads smaps may be in the middle of a long read.
     runtime.shutdown_background();
     let status = ended?;
@@ -172,20 +174,37 @@ fn find(follow: &Follow) -> Result<(Vec<Target>, u8), Failure> {
     Ok((targets, missing))
 }
 
+/// The signals that mean something here.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    list: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on; one that comes before it is waited for is kept.
+    fn catch() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            list: listen(SignalKind::user_defined1())?,
+            child: listen(SignalKind::child())?,
+        })
+    }
+}
+
 /// Takes in records until everything that is followed has ended, or a signal ends it. Returns the
 /// command's wait status, where there is a command.
 async fn watch(
     session: &mut Session<'_>,
     follow: &Follow,
     mut command: Option<&mut Command>,
+    mut signals: Signals,
 ) -> Result<Option<i32>, Failure> {
-    let listen = |kind| -> Result<Signal, Failure> {
-        signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))))
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut list = listen(SignalKind::user_defined1())?;
-    let mut child = listen(SignalKind::child())?;
     let ready = session
         .tracer
         .readiness()
@@ -246,14 +265,14 @@ async fn watch(
                 }
                 false
             }
-            Some(()) = list.recv() => {
+            Some(()) = signals.list.recv() => {
                 session.pump();
                 session.list();
                 false
             }
-            Some(()) = child.recv() => false,
-            Some(()) = interrupt.recv() => true,
-            Some(()) = terminate.recv() => true,
+            Some(()) = signals.child.recv() => false,
+            Some(()) = signals.interrupt.recv() => true,
+            Some(()) = signals.terminate.recv() => true,
             () = sleep(pause) => false,
         };
         if stop {
