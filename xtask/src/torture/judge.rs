@@ -28,6 +28,13 @@ struct Seen {
     rows: Vec<Row>,
 }
 
+/// What led to a doubt.
+struct Doubt {
+    story: String,
+    /// Whether the count of mappings was seen to be wrong.
+    wrong: bool,
+}
+
 /// How often, and how it came out.
 #[derive(Default)]
 pub(super) struct Figures {
@@ -55,7 +62,7 @@ pub(super) struct Judge {
     changes: Vec<Change>,
     history: History,
     /// What led to the last doubt.
-    doubts: BTreeMap<u64, String>,
+    doubts: BTreeMap<u64, Doubt>,
     patience: Instant,
     /// When it began.
     since: Instant,
@@ -210,8 +217,10 @@ impl Judge {
                 let len = space.table.len();
                 let whole = record.head.flags & (flags::MORE | flags::EXTENT_UNKNOWN) == 0;
                 let wrong = whole && len != section.map_count as usize;
-                if (before || wrong) && !is_sure(engine) {
-                    doubts.insert(id, story(history, id));
+                // Told once a doubt, and once more where the count is wrong: telling takes time.
+                let told = doubts.get(&id).is_some_and(|doubt| doubt.wrong);
+                if !is_sure(engine) && (before || wrong && !told) {
+                    doubts.insert(id, Doubt { story: story(history, id), wrong });
                 }
             }
             changes.clear();
@@ -236,7 +245,7 @@ impl Judge {
             let count = space.rereads.iter().filter(|(r, _)| defects(r)).map(|(_, n)| n).sum();
             if count > figures.defects.get(&space.id).copied().unwrap_or(0) {
                 figures.defects.insert(space.id, count);
-                let story = doubts.get(&space.id).map_or("(at its start)", String::as_str);
+                let story = doubts.get(&space.id).map_or("(at its start)", |doubt| &doubt.story);
                 let next = self::story(history, space.id);
                 figures.divergences.push(format!(
                     "process {}: read again, {:?}, after\n  {story}\nand then\n  {next}",
