@@ -107,6 +107,21 @@ impl Space {
         self.begun && self.doubt.is_none() && self.incoming.is_empty()
     }
 
+    /// Why the table is not sure, for a report of a defect.
+    pub fn doubts(&self) -> String {
+        format!(
+            "version {}, doubt {:?}, begun {}, {} mappings read from version {} on, of which the \
+             next is of version {:?}; behind {:?}",
+            self.version,
+            self.doubt,
+            self.begun,
+            self.incoming.len(),
+            self.incoming_since,
+            self.incoming.front().map(|entry| entry.version),
+            self.behind,
+        )
+    }
+
     /// Whether it is to be read again now.
     pub fn wants_reading(&self) -> bool {
         self.incoming.is_empty() && (self.doubt.is_some() || !self.begun)

@@ -56,8 +56,11 @@ impl Process {
             let faults = libc::syscall(libc::SYS_userfaultfd, libc::O_NONBLOCK | 1) as i32;
             let mut api = [0xaa_u64, 0, 0];
             libc::ioctl(faults, 0xc018_aa3f, api.as_mut_ptr());
-            // Room for what the allocator may yet ask for.
-            let start_break = libc::sbrk(1 << 20) as u64 + (1 << 20);
+            // The allocator has what it may yet ask for, and never gives back.
+            libc::mallopt(libc::M_TOP_PAD, 16 << 20);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+            drop(std::hint::black_box([vec![0u8; 100 << 10], vec![0u8; 100 << 10]]));
+            let start_break = libc::sbrk(0) as u64;
             Ok(Self { file, memory, zero, process, faults, segment, start_break })
         }
     }

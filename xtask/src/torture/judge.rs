@@ -64,6 +64,8 @@ pub(super) struct Judge {
     /// What led to the last doubt.
     doubts: BTreeMap<u64, Doubt>,
     patience: Instant,
+    /// How the iterator was read last, and what it gave.
+    last_reading: String,
     /// When it began.
     since: Instant,
     pub(super) figures: Figures,
@@ -82,6 +84,7 @@ impl Judge {
             history: BTreeMap::new(),
             doubts: BTreeMap::new(),
             patience: Instant::now(),
+            last_reading: String::new(),
             since: Instant::now(),
             figures: Figures::default(),
         })
@@ -130,7 +133,17 @@ impl Judge {
             .map(|space| (space.id, space.owner))
             .collect();
         for (id, pid) in wanting {
-            if let Ok(entries) = self.tracer.read(pid)
+            let entries = self.tracer.read(pid);
+            self.last_reading = format!(
+                "at {:.3} s in {:.3} s: {:?}",
+                self.since.elapsed().as_secs_f64(),
+                begin.elapsed().as_secs_f64(),
+                entries.as_ref().map(|entries| {
+                    let first = entries.first().map(|entry| (entry.space, entry.version));
+                    (entries.len(), first, entries.last().map(|entry| entry.version))
+                })
+            );
+            if let Ok(entries) = entries
                 && entries.first().is_some_and(|entry| entry.space == id)
             {
                 self.engine.read(pid, entries);
@@ -178,12 +191,17 @@ impl Judge {
             return;
         }
         self.figures.quiet += 1;
-        let Self { engine, figures, history, .. } = self;
+        let Self { engine, figures, history, last_reading, since, .. } = self;
         match engine.space(space) {
             Some(known) if known.is_sure() => {
                 compare(engine, figures, history, &Seen { space, version, rows }, "quiet");
             }
-            Some(_) => figures.divergences.push(format!("space {space}: in doubt for 2 s")),
+            Some(known) => figures.divergences.push(format!(
+                "process {pid}: in doubt for 2 s, at {:.3} s: {}; the kernel's version is \
+                 {version}, and was read {last_reading}",
+                since.elapsed().as_secs_f64(),
+                known.doubts(),
+            )),
             None => {}
         }
     }

@@ -227,7 +227,7 @@ impl Plan {
 
     fn madvise(&mut self) -> Step {
         const ADVICE: &[i32] =
-            &[0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 25, 103];
+            &[0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 103];
         let advice = N(self.random.pick(ADVICE) as u64);
         if self.random.one_in(10) {
             let ranges = [self.random.below(ARENA_PAGES), self.random.below(ARENA_PAGES)];
@@ -237,9 +237,14 @@ impl Plan {
             );
         }
         if self.random.one_in(20) {
-            // MADV_POPULATE_* and MADV_GUARD_INSTALL fill page tables: never those of huge mappings.
-            let populate = N(self.random.pick(&[22, 23, 102]));
-            return Self::call(libc::SYS_madvise, &[N(self.page()), N(self.short()), populate]);
+            // MADV_POPULATE_*, MADV_COLLAPSE and MADV_GUARD_INSTALL fill memory or page tables: never
+            // those of huge mappings.
+            let populate = N(self.random.pick(&[22, 23, 25, 102]));
+            let (place, length) = match self.random.below(4) {
+                0 => (ARENA, ARENA_PAGES * PAGE),
+                _ => (self.page(), self.short()),
+            };
+            return Self::call(libc::SYS_madvise, &[N(place), N(length), populate]);
         }
         Self::call(libc::SYS_madvise, &[self.place(), N(self.length()), advice])
     }
