@@ -6,29 +6,36 @@ use super::stream::{Clock, Piece, errno_name};
 use crate::live::{Call, Change, Op, Totals, is_error};
 use crate::model::Mapping;
 
+/// A key and what stands around it, put together when it is compiled.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
+
 /// Appends a change.
 pub fn push_change(out: &mut Vec<u8>, change: &Change, pieces: &[Piece<'_>], clock: Clock) {
     begin(out, "change");
-    number(out, "time_ns", change.time.wrapping_add(clock.to_utc));
-    number(out, "pid", change.pid.into());
-    number(out, "tid", change.tid.into());
+    number(out, key!("time_ns"), change.time.wrapping_add(clock.to_utc));
+    number(out, key!("pid"), change.pid.into());
+    number(out, key!("tid"), change.tid.into());
     out.extend_from_slice(b",\"comm\":");
     push_json_string(out, change.comm.split(|byte| *byte == 0).next().unwrap_or_default());
-    number(out, "space", change.space);
-    number(out, "version", change.version);
-    text(out, "op", change.name());
+    number(out, key!("space"), change.space);
+    number(out, key!("version"), change.version);
+    text(out, key!("op"), change.name());
     match &change.op {
         Op::Call(call) => push_call(out, call),
         Op::OtherCall { nr, compat } => {
-            number(out, "syscall_nr", nr.max(&0).unsigned_abs().into());
-            boolean(out, "compat", *compat);
+            number(out, key!("syscall_nr"), nr.max(&0).unsigned_abs().into());
+            boolean(out, key!("compat"), *compat);
         }
-        Op::Fork { child } => number(out, "child", (*child).into()),
+        Op::Fork { child } => number(out, key!("child"), (*child).into()),
         Op::Exit { status } => match status & 0x7f {
-            0 => number(out, "status", (status >> 8 & 0xff).into()),
-            signal => number(out, "signal", signal.into()),
+            0 => number(out, key!("status"), (status >> 8 & 0xff).into()),
+            signal => number(out, key!("signal"), signal.into()),
         },
-        Op::Reread(reason) => text(out, "reason", reason.name()),
+        Op::Reread(reason) => text(out, key!("reason"), reason.name()),
         Op::Stack | Op::Other | Op::Exec => {}
     }
     out.extend_from_slice(b",\"pieces\":[");
@@ -47,21 +54,21 @@ pub fn push_summary(out: &mut Vec<u8>, totals: &Totals, drift: u64) {
     out.extend_from_slice(b",\"changes\":{");
     counts(out, totals.changes.iter().map(|(name, count)| (*name, *count)));
     out.push(b'}');
-    number(out, "mapped_bytes", totals.mapped);
-    number(out, "unmapped_bytes", totals.unmapped);
-    number(out, "versions", totals.versions);
+    number(out, key!("mapped_bytes"), totals.mapped);
+    number(out, key!("unmapped_bytes"), totals.unmapped);
+    number(out, key!("versions"), totals.versions);
     out.extend_from_slice(b",\"read_again\":{");
     counts(out, totals.rereads.iter().map(|(reason, count)| (reason.name(), *count)));
     out.push(b'}');
-    number(out, "lost", totals.lost);
-    number(out, "unknown_records", totals.unknown);
-    number(out, "drift", drift);
+    number(out, key!("lost"), totals.lost);
+    number(out, key!("unknown_records"), totals.unknown);
+    number(out, key!("drift"), drift);
     out.extend_from_slice(b"}\n");
 }
 
 fn push_call(out: &mut Vec<u8>, call: &Call) {
     let Call { syscall, compat, outcome } = call;
-    boolean(out, "compat", *compat);
+    boolean(out, key!("compat"), *compat);
     let Some((args, ret)) = outcome else {
         out.extend_from_slice(b",\"args\":null,\"result\":null");
         return;
@@ -76,8 +83,8 @@ fn push_call(out: &mut Vec<u8>, call: &Call) {
     if is_error(*ret) {
         out.extend_from_slice(b",\"result\":-1");
         match errno_name(*ret) {
-            Some(name) => text(out, "errno", name),
-            None => number(out, "errno", ret.unsigned_abs()),
+            Some(name) => text(out, key!("errno"), name),
+            None => number(out, key!("errno"), ret.unsigned_abs()),
         }
     } else {
         out.extend_from_slice(b",\"result\":\"0x");
@@ -95,7 +102,7 @@ fn push_piece(out: &mut Vec<u8>, piece: &Piece<'_>) {
     out.extend_from_slice(b"\",\"end\":\"0x");
     push_hex(out, now.end, 1);
     out.push(b'"');
-    number(out, "kib", now.kib());
+    number(out, key!("kib"), now.kib());
     push_attributes(out, now);
     if let Piece::Changed(was, _) = piece {
         out.extend_from_slice(b",\"was\":{\"kib\":");
@@ -116,7 +123,7 @@ fn push_attributes(out: &mut Vec<u8>, mapping: &Mapping<'_>) {
     out.push(b':');
     push_hex(out, mapping.device.minor.into(), 2);
     out.push(b'"');
-    number(out, "inode", mapping.inode);
+    number(out, key!("inode"), mapping.inode);
     out.extend_from_slice(b",\"name\":");
     push_json_string(out, mapping.name);
 }
@@ -124,27 +131,24 @@ fn push_attributes(out: &mut Vec<u8>, mapping: &Mapping<'_>) {
 fn begin(out: &mut Vec<u8>, kind: &str) {
     out.extend_from_slice(b"{\"schema\":");
     push_json_string(out, SCHEMA.as_bytes());
-    text(out, "type", kind);
+    text(out, key!("type"), kind);
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    key(out, name);
+#[inline]
+fn number(out: &mut Vec<u8>, key: &[u8], value: u64) {
+    out.extend_from_slice(key);
     push_decimal(out, value, 0);
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: &str) {
-    key(out, name);
+#[inline]
+fn text(out: &mut Vec<u8>, key: &[u8], value: &str) {
+    out.extend_from_slice(key);
     push_json_string(out, value.as_bytes());
 }
 
-fn boolean(out: &mut Vec<u8>, name: &str, value: bool) {
-    key(out, name);
+#[inline]
+fn boolean(out: &mut Vec<u8>, key: &[u8], value: bool) {
+    out.extend_from_slice(key);
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 

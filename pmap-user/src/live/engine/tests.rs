@@ -321,10 +321,7 @@ fn an_unknown_extent_beside_a_reading_is_read_again() {
     let call = section(2, 5, "process_madvise", (1, 0), &[], &[a, b]);
     feed(
         &mut engine,
-        &[
-            section(1, 5, "mmap", (12, 30), &[b], &[a, b]),
-            flagged(flags::EXTENT_UNKNOWN, call),
-        ],
+        &[section(1, 5, "mmap", (12, 30), &[b], &[a, b]), flagged(flags::EXTENT_UNKNOWN, call)],
     );
     engine.caught_up(SPACE, 2, 0, &mut Vec::new());
     assert!(!is_sure(&engine));
