@@ -1,7 +1,7 @@
 //! Where things are in the checkout.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -11,6 +11,13 @@ pub(crate) fn root() -> Result<PathBuf> {
         .context("cannot tell which checkout this is: start it as `cargo xtask`")?;
     let root = Path::new(&manifest).parent().context("xtask's manifest has no folder above it")?;
     Ok(root.to_path_buf())
+}
+
+/// Where benchmarks keep their files; made where it is not there.
+pub(crate) fn bench_folder() -> Result<PathBuf> {
+    let folder = root()?.join("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// The stock cargo that started this run.

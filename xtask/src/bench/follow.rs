@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::measure::{self, Worker, median};
-use super::peers::{self, Tracer};
+use super::peers::{self, Target, Tracer};
 use super::table::{Table, ratio};
 use crate::{cargo, workspace};
 
@@ -41,13 +41,9 @@ struct Figures {
 
 /// `cargo xtask bench follow`.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let folder = workspace::root()?.join("target/bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let file = folder.join("events");
+    let file = workspace::bench_folder()?.join("events");
     let pmap = cargo::release_pmap()?;
-    mount_tracefs();
-    let (tracers, absent): (Vec<_>, Vec<_>) =
-        peers::tracers(&pmap).into_iter().partition(Tracer::is_installed);
+    let (tracers, absent) = peers::tracers(&pmap);
 
     let mut base = Figures::default();
     let mut followed: Vec<Figures> = tracers.iter().map(|_| Figures::default()).collect();
@@ -104,16 +100,6 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Mounts what bpftrace reads the tracepoints from, as perf does by itself; where that fails,
-/// bpftrace says so.
-fn mount_tracefs() {
-    if !Path::new("/sys/kernel/tracing/events").exists() {
-        let _ = Command::new("mount")
-            .args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"])
-            .status();
-    }
-}
-
 /// A loop that nobody follows.
 fn run_loop(name: &str, turns: u32) -> Result<f64> {
     Worker::start(&[name, &turns.to_string()])?.run_loop()
@@ -140,21 +126,12 @@ fn run_beside(tracer: &Tracer, name: &str, turns: u32, file: &Path) -> Result<f6
 }
 
 fn attach(tracer: &Tracer, pid: u32, file: &Path) -> Result<Child> {
-    let events = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
-    let complaints = file.with_extension("errors");
-    let errors = File::create(&complaints)
-        .with_context(|| format!("cannot write {}", complaints.display()))?;
-    let child = peers::command(tracer, pid, &file.display().to_string())
-        .stdin(Stdio::null())
-        .stdout(events)
-        .stderr(errors)
-        .spawn()
-        .with_context(|| format!("cannot start {}", tracer.name))?;
+    let child = tracer.start(Target::Process(pid), file)?;
     thread::sleep(ATTACH);
     if !is_running(&child) {
         let (status, _) = measure::wait(&child)?;
-        let said = fs::read_to_string(&complaints).unwrap_or_default();
-        bail!("{} ended at once (wait status {status}): {}", tracer.name, said.trim());
+        let said = peers::complaints(file);
+        bail!("{} ended at once (wait status {status}): {said}", tracer.name);
     }
     Ok(child)
 }

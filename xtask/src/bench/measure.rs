@@ -1,6 +1,7 @@
 //! Starting workers, and measuring what a command costs.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use std::{env, io};
@@ -61,9 +62,14 @@ impl Drop for Worker {
 
 /// This program as a worker.
 pub(super) fn itself(arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(env::current_exe().context("cannot find this program")?);
+    let mut command = Command::new(this_program()?);
     command.arg("worker").args(arguments);
     Ok(command)
+}
+
+/// This program's file.
+pub(super) fn this_program() -> Result<PathBuf> {
+    env::current_exe().context("cannot find this program")
 }
 
 /// Runs a command to its end, its output thrown away; returns the CPU time of the whole process.

@@ -5,6 +5,7 @@
 mod follow;
 mod measure;
 mod peers;
+mod programs;
 mod snapshot;
 mod table;
 pub(crate) mod worker;
@@ -19,6 +20,8 @@ pub(crate) enum Part {
     Snapshot(snapshot::Options),
     /// What following costs the followed process and the others, beside other tracers.
     Follow(follow::Options),
+    /// What following costs real programs that allocate a lot, beside other tracers.
+    Programs(programs::Options),
 }
 
 /// `cargo xtask bench`.
@@ -26,5 +29,6 @@ pub(crate) fn run(part: &Part) -> Result<()> {
     match part {
         Part::Snapshot(options) => snapshot::run(options),
         Part::Follow(options) => follow::run(options),
+        Part::Programs(options) => programs::run(options),
     }
 }

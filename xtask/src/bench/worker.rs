@@ -1,16 +1,19 @@
 //! The processes that are measured: hidden verbs, so that no C compiler is needed.
 //!
 //! Each says `ready` when it is set up. A holder then waits for the end of its input; a loop waits
-//! for a line, runs, and prints the nanoseconds that one turn took.
+//! for a line, runs, and prints the nanoseconds that one turn took. A stopwatch runs a program at once.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::ptr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+
+use crate::command;
 
 const PAGE: usize = 4096;
 /// The size of a read that costs the least. The kernel formats records until the reader's size is
@@ -36,6 +39,12 @@ pub(crate) enum Work {
     GetppidLoop { turns: u32 },
     /// Read a file and throw it away.
     Read { file: PathBuf },
+    /// Run a program, and write into a file how many seconds passed from its start to its end.
+    Stopwatch {
+        file: PathBuf,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 /// `cargo xtask worker`.
@@ -49,6 +58,7 @@ pub(crate) fn run(work: &Work) -> Result<()> {
             Ok(())
         }),
         Work::Read { file } => read(file),
+        Work::Stopwatch { file, command } => stopwatch(file, command),
     }
 }
 
@@ -127,6 +137,14 @@ fn read(path: &PathBuf) -> Result<()> {
     let mut buffer = [0; READ];
     while file.read(&mut buffer).with_context(context)? > 0 {}
     Ok(())
+}
+
+fn stopwatch(file: &Path, words: &[String]) -> Result<()> {
+    let [program, arguments @ ..] = words else { bail!("there is no program to run") };
+    let start = Instant::now();
+    command::run(Command::new(program).args(arguments))?;
+    let seconds = start.elapsed().as_secs_f64();
+    fs::write(file, seconds.to_string()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn ready() -> Result<()> {
