@@ -154,6 +154,35 @@ fn signals_end_it_with_a_summary() {
     }
 }
 
+/// Check that being stopped and continued while the programs are loaded does no harm: the verifier
+/// gives up for a signal.
+#[test]
+fn stopped_at_its_start() {
+    let mut target = target("stopped");
+    let mut ours = Command::new(OURS)
+        .args(["--follow", &target.pid().to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pmap starts");
+    for _ in 0..200 {
+        send(libc::SIGSTOP, ours.id());
+        sleep(Duration::from_micros(500));
+        send(libc::SIGCONT, ours.id());
+        sleep(Duration::from_millis(2));
+    }
+    let mut first = [0];
+    let mut lines = ours.stdout.take().expect("a pipe");
+    // Whenever it is ready.
+    let done = std::thread::spawn(move || lines.read_exact(&mut first).is_ok());
+    while !done.is_finished() && matches!(ours.try_wait(), Ok(None)) {
+        assert_eq!(target.perform("mmap", |_| {}), Outcome::Done);
+    }
+    assert!(done.join().is_ok_and(|read| read), "it told a change");
+    let _ = ours.kill();
+    let _ = ours.wait();
+}
+
 /// Check that a process that is killed is told to have been, and ends the following.
 #[test]
 fn the_end_of_the_process() {

@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -46,6 +47,9 @@ const OTHERS: &Programs = &[
 
 /// The program that reads mappings on demand.
 const ITERATOR: &str = "task_vma";
+
+/// How long a program is offered to the verifier again and again.
+const INSISTENCE: Duration = Duration::from_secs(10);
 
 /// Slots of the array `SHARED` (see `pmap-ebpf`, `maps.rs`).
 mod shared {
@@ -302,7 +306,7 @@ fn open(config: &Config, kfunc: u32, ring_bytes: u32, types: &AyaBtf) -> Result<
 fn attach(ebpf: &mut Ebpf, lock: &Programs, types: &AyaBtf) -> Result<(), StartError> {
     for (name, tracepoint) in lock.iter().chain(OTHERS) {
         let program: &mut BtfTracePoint = typed(ebpf, name)?;
-        program.load(tracepoint, types).map_err(|e| refused(name, e))?;
+        load(name, || program.load(tracepoint, types))?;
     }
     load_iterator(ebpf, types)?;
     for (name, _) in lock.iter().chain(OTHERS) {
@@ -314,7 +318,22 @@ fn attach(ebpf: &mut Ebpf, lock: &Programs, types: &AyaBtf) -> Result<(), StartE
 
 fn load_iterator(ebpf: &mut Ebpf, types: &AyaBtf) -> Result<(), StartError> {
     let program = typed::<Iter>(ebpf, ITERATOR)?;
-    program.load("task_vma", types).map_err(|e| refused(ITERATOR, e))
+    load(ITERATOR, || program.load("task_vma", types))
+}
+
+/// Loads a program: again where a signal came in between, for which the verifier gives up
+/// (`do_check` of `kernel/bpf/verifier.c`).
+fn load(
+    name: &str,
+    mut attempt: impl FnMut() -> Result<(), ProgramError>,
+) -> Result<(), StartError> {
+    let begin = Instant::now();
+    loop {
+        match attempt() {
+            Err(e) if is_interrupted(&e) && begin.elapsed() < INSISTENCE => {}
+            result => return result.map_err(|e| refused(name, e)),
+        }
+    }
 }
 
 /// How deep our own PID namespace is: nothing in `/proc` tells it from inside.
@@ -349,12 +368,19 @@ fn refused(program: &str, error: ProgramError) -> StartError {
     StartError::Refused { program: program.into(), reason: chain(&error) }
 }
 
-/// Whether the kernel's answer at the root of an error is `EPERM`.
+/// Whether the kernel does not let us: the verifier says no with `EACCES`.
 fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |e| e.source()).any(|e| {
-        // The verifier says no with `EACCES`.
-        e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::EPERM)
-    })
+    error_number(error) == Some(libc::EPERM)
+}
+
+fn is_interrupted(error: &(dyn std::error::Error + 'static)) -> bool {
+    error_number(error) == Some(libc::EAGAIN)
+}
+
+/// The kernel's answer at the root of an error.
+fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    std::iter::successors(Some(error), |e| e.source())
+        .find_map(|e| e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error))
 }
 
 /// An error and what caused it, in one line but for a verifier's log.
