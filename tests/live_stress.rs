@@ -4,6 +4,7 @@ mod common;
 mod live;
 
 use std::fs;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use live::Followed;
@@ -27,11 +28,17 @@ const ONE: &[&str] = &[
     "stackmmap",
 ];
 
-/// Those that make and share them.
-const MANY: &[&str] = &["fork", "vforkmany", "clone", "mmapfork", "memfd", "shm", "shm-sysv"];
+/// Those that make and share them, with limits where they would make thousands.
+const MANY: &[&str] = &["fork", "vfork", "clone --clone-max 64", "memfd", "shm", "shm-sysv"];
+
+/// One stressor at a time: two keep each other from being stopped and looked at.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How long each of them runs.
 const SECONDS: u64 = 2;
+
+/// Longer than pmap takes to start.
+const START: Duration = Duration::from_secs(60);
 
 /// Longer than it takes to compare it three times, or else it is compared less often.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -53,17 +60,29 @@ fn descendants(pid: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
+/// Whether a process has not executed anything yet.
+fn is_ours(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pmap"))
+}
+
 /// Runs a stressor under `pmap --follow --children`, stops what is there a few times, compares.
-fn stress(name: &str) {
+fn stress(words: &str) {
     common::require_root();
+    let _alone = ALONE.lock();
+    let (name, limit) = words.split_once(' ').unwrap_or((words, ""));
     let folder = common::scratch(&format!("stress-{name}"));
     let seconds = SECONDS.to_string();
     let place = folder.display().to_string();
     let stressor = format!("--{name}");
-    let words =
-        ["stress-ng", "-q", "--temp-path", &place, &stressor, "1", "-t", &seconds, "--oomable"];
+    let mut words =
+        vec!["stress-ng", "-q", "--temp-path", &place, &stressor, "1", "-t", &seconds, "--oomable"];
+    words.extend(limit.split_whitespace());
     let mut followed = Followed::command_unread(&["--children", "--buffer", "65536"], &words);
-    // It starts its workers first.
+    // On a machine this busy it takes a while until the stressor is started, and then its workers.
+    let begin = Instant::now();
+    while begin.elapsed() < START && !descendants(followed.pid()).iter().any(|pid| !is_ours(*pid)) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     std::thread::sleep(Duration::from_millis(900));
     let begin = Instant::now();
     let mut compared = 0;
@@ -84,7 +103,7 @@ fn stress(name: &str) {
             if stopped[index].is_none()
                 || live::of_process(*pid).is_empty()
                 || live::shares_with_parent(*pid)
-                || fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("pmap"))
+                || is_ours(*pid)
             {
                 continue;
             }

@@ -179,7 +179,10 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     list: Signal,
-    child: Signal,
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))))
 }
 
 impl Signals {
@@ -191,7 +194,6 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             list: listen(SignalKind::user_defined1())?,
-            child: listen(SignalKind::child())?,
         })
     }
 }
@@ -213,6 +215,8 @@ async fn watch(
         })
         .map_err(|e| say(format!("cannot wait for records: {}", plain(&e))))?;
     let all = follow.json || matches!(follow.snapshot.view.format, Format::Details(_));
+    // Not before: whoever stops and continues the waiting child would disturb the verifier.
+    let mut child = listen(SignalKind::child())?;
     let mut reader = Reader::start(session.versions.clone(), all);
     if let Some(command) = &mut command {
         command.start().map_err(|e| {
@@ -269,7 +273,7 @@ async fn watch(
                 session.list();
                 false
             }
-            Some(()) = signals.child.recv() => false,
+            Some(()) = child.recv() => false,
             Some(()) = signals.interrupt.recv() => true,
             Some(()) = signals.terminate.recv() => true,
             () = sleep(pause) => false,
