@@ -185,9 +185,8 @@ struct Signals {
 impl Signals {
     /// Catches them from now on; one that comes before it is waited for is kept.
     fn catch() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|e| say(format!("cannot catch signals: {}", plain(&e))));
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

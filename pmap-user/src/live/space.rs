@@ -213,7 +213,11 @@ impl Space {
             self.begun = true;
             self.uncounted = counted(section.total_vm) - self.pages();
             self.counts_surely = true;
-            if self.table.len() != section.map_count as usize {
+            if self.table.is_empty() && section.map_count > 0 {
+                // Nothing could be read, so there is nothing to count either.
+                self.counts_surely = false;
+                self.doubt(section.version, Reason::Unread);
+            } else if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
         }
