@@ -390,23 +390,47 @@ fn finish(change: &mut Change) {
     };
     let (lo, hi) = replaced;
     let pieces = std::mem::take(&mut change.pieces);
+    // Another part of the call may see again what one of them has brought.
+    let mut brought: Vec<(u64, u64)> = pieces
+        .iter()
+        .filter_map(|piece| match piece {
+            Verdict::Added(e) | Verdict::Changed(_, e) => Some((e.start, e.end)),
+            Verdict::Removed(_) | Verdict::Kept(_) => None,
+        })
+        .collect();
+    brought.sort_unstable();
     for piece in pieces {
         match piece {
-            Verdict::Kept(e) if e.start < hi && e.end > lo => {
-                let mut part = e;
-                let (start, end) = (e.start.max(lo), e.end.min(hi));
-                part.start = start;
-                part.end = end;
-                if part.what.is_file() {
-                    part.offset = e.offset + (start - e.start);
+            Verdict::Kept(e) => {
+                for (start, end) in without(e.start.max(lo), e.end.min(hi), &brought) {
+                    let mut part = e;
+                    part.start = start;
+                    part.end = end;
+                    if part.what.is_file() {
+                        part.offset = e.offset + (start - e.start);
+                    }
+                    change.pieces.push(Verdict::Removed(part));
+                    change.pieces.push(Verdict::Added(part));
                 }
-                change.pieces.push(Verdict::Removed(part));
-                change.pieces.push(Verdict::Added(part));
             }
-            Verdict::Kept(_) => {}
             _ => change.pieces.push(piece),
         }
     }
+}
+
+/// What is left of a range without others, which are in ascending order.
+fn without(mut lo: u64, hi: u64, others: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    for &(start, end) in others {
+        if start.min(hi) > lo {
+            left.push((lo, start.min(hi)));
+        }
+        lo = lo.max(end);
+    }
+    if lo < hi {
+        left.push((lo, hi));
+    }
+    left
 }
 
 fn is_told(change: &Change, failed: bool) -> bool {
