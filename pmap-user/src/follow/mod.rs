@@ -142,7 +142,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     // The thread that reads smaps may be in the middle of a long read.
     runtime.shutdown_background();
     let status = ended?;
-    session.pump();
+    session.pump_out();
     session.summarise();
     session.flush()?;
     Ok(status.map_or(ExitCode::from(missing), target::exit_code))
