@@ -28,7 +28,7 @@ use table::{Column, Table};
 /// Machines that run at the same time; each keeps one core busy.
 const AT_ONCE: usize = 2;
 /// Seconds that one case may take.
-const CASE_LIMIT: u64 = 150;
+const CASE_LIMIT: u64 = 300;
 /// Seconds of a machine's time that are not its command's.
 const BOOT: u64 = 20;
 
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", value_parser = kernels::names())]
     kernel: Vec<String>,
     /// Seconds that one machine may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 400)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
     /// A command to run in each machine instead of the cases; what it prints is shown.
     #[arg(last = true, value_name = "COMMAND")]
