@@ -85,7 +85,9 @@ fn children_are_not_followed_unasked() {
     }
     let summary = pair.finish();
     let own = &summary.changes[0]["space"];
-    let stranger = summary.changes.iter().find(|change| change["space"] != *own);
+    // Up to 6.15 a process has no address space any more when its exit is told.
+    let stranger =
+        summary.changes.iter().find(|change| change["space"] != *own && change["pid"] != pid);
     assert_eq!(stranger, None, "a child of {pid} is in the stream");
 }
 

@@ -307,8 +307,11 @@ fn compare(one: &Run, other: &Run) {
         changes += a.told.len();
     }
     assert_eq!(one.sections, other.sections, "write sections seen by {ways}");
-    eprintln!("{ways}: the same {} tables, {changes} changes told alike", one.steps.len());
-    if other.reader != Reader::None {
+    let count = one.steps.len();
+    if other.reader == Reader::None {
+        eprintln!("{ways}: {count} tables alike, and each stream leads to them");
+    } else {
+        eprintln!("{ways}: {count} tables and {changes} changes alike");
         assert!(changes > 100, "only {changes} changes of {ways} could be compared");
     }
 }

@@ -254,6 +254,23 @@ fn a_moved_mapping_is_told_once() {
     );
 }
 
+/// Check that what a reading finds is told also where the next doubt comes before its end.
+#[test]
+fn a_reading_in_parts_is_told_in_parts() {
+    let (a, b, c) = (vma(10, 2), vma(20, 1), vma(30, 1));
+    let mut engine = engine(&[a]);
+    engine.doubt(SPACE, Reason::Lost);
+    let [mut early, mut late] = [read_at(0, &[b]), read_at(2, &[c])];
+    early.append(&mut late);
+    engine.read(1, early);
+    engine.doubt(SPACE, Reason::Lost);
+    let out = feed(&mut engine, &[section(1, 5, "munmap", (40, 50), &[], &[b])]);
+    let [Change { op: Op::Reread(Reason::Lost), pieces, .. }] = &out[..] else { panic!("{out:?}") };
+    assert!(matches!(pieces[..], [Verdict::Removed(x), Verdict::Added(y)]
+        if (x.start, y.start) == (a.start, b.start)));
+    assert_eq!(table(&engine), [(20, 21)]);
+}
+
 /// Check that an address space whose first records were lost begins with what is read of it, though
 /// nothing changes it any more.
 #[test]
