@@ -7,6 +7,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use common::slowness;
 use live::{Followed, Outcome, Pair, Replay, Target, send, stop};
 
 /// The processes that a process has forked and that are still there.
@@ -83,9 +84,11 @@ fn children_are_not_followed_unasked() {
         pair.check(verb);
     }
     let summary = pair.finish();
-    let strangers =
-        summary.changes.iter().filter(|change| change["space"] != summary.changes[0]["space"]);
-    assert_eq!(strangers.count(), 0, "a child of {pid} is in the stream");
+    let own = &summary.changes[0]["space"];
+    // Up to 6.15 a process has no address space any more when its exit is told.
+    let stranger =
+        summary.changes.iter().find(|change| change["space"] != *own && change["pid"] != pid);
+    assert_eq!(stranger, None, "a child of {pid} is in the stream");
 }
 
 /// Check that exec empties the table and fills it again, as often as it comes.
@@ -112,7 +115,7 @@ fn a_command_is_followed_from_its_exec() {
     let mut followed = Followed::command(&[], &["sh", "-c", &format!("{script} > /dev/null")]);
     let writer = fs::OpenOptions::new().write(true).open(&fifo).expect("the command reads it");
     // Settled: it waits for its first verb.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300) * slowness());
     let pid = children(followed.pid())[0];
     let stopped = stop(pid);
     followed.check(pid, "at the start of the command");
@@ -163,6 +166,8 @@ fn a_pid_that_is_used_again_is_not_followed() {
     let first = Target::start(&program, &folder);
     let pid = first.pid();
     let mut followed = Followed::process(other.pid(), &[&pid.to_string()]);
+    // Whoever answers has started its threads: none of them takes the number.
+    followed.snapshot(other.pid());
     send(libc::SIGKILL, pid);
     drop(first);
     let again = (0..200).find_map(|_| {
@@ -189,7 +194,7 @@ fn following_begins_in_the_middle_of_a_race() {
     let program = common::compile("live", &[]);
     for _ in 0..3 {
         let mut target = Target::start(&program, &folder);
-        target.tell("race 4 30000");
+        target.tell(&format!("race 4 {}", 30_000 / slowness()));
         let mut followed = Followed::process(target.pid(), &["--buffer", "65536"]);
         assert_eq!(target.hear(), "done");
         let stopped = stop(target.pid());

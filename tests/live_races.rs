@@ -3,6 +3,7 @@
 mod common;
 mod live;
 
+use common::slowness;
 use live::{Pair, stop};
 
 /// Rounds of each race that are short enough to repeat.
@@ -11,7 +12,8 @@ const ROUNDS: u32 = 4000;
 fn race(threads: u32) {
     let mut pair = Pair::start(&format!("race{threads}"), &["--buffer", "65536"]);
     for lap in 0..5 {
-        pair.check(&format!("race {threads} {}", ROUNDS / threads + lap));
+        let rounds = ROUNDS / threads / slowness();
+        pair.check(&format!("race {threads} {}", rounds + lap));
     }
     let summary = pair.finish();
     // The extent of each of these calls is known. A section of another one was made up: a fault that
@@ -49,8 +51,8 @@ fn of_one_thread() {
 fn an_overflow_is_reported_and_heals() {
     let mut pair = Pair::start("overflow", &["--buffer", "4"]);
     for _ in 0..3 {
-        pair.check("storm map 400");
-        pair.check("race 4 2000");
+        pair.check(&format!("storm map {}", 400 / slowness()));
+        pair.check(&format!("race 4 {}", 2000 / slowness()));
     }
     let pid = pair.target.pid();
     let stopped = stop(pid);

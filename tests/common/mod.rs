@@ -36,12 +36,26 @@ pub fn scratch(name: &str) -> PathBuf {
     path
 }
 
+/// How many times slower than usual this machine is: `PMAP_TEST_SLOWNESS`, for one that is emulated.
+/// Patience is multiplied by it, and the work of the longest tests divided.
+pub fn slowness() -> u32 {
+    let told = std::env::var("PMAP_TEST_SLOWNESS").ok();
+    told.map_or(1, |told| told.parse().expect("PMAP_TEST_SLOWNESS is a number"))
+}
+
 /// Compiles `tests/fixtures/NAME.c` with `cc` and more flags, once for all tests.
+///
+/// Where there is no compiler, the variable `PMAP_TEST_FIXTURES` names a folder that has the programs
+/// ready, each called by its name and flags: `live`, `live-m32`.
 pub fn compile(name: &str, flags: &[&str]) -> PathBuf {
+    let program = format!("{name}{}", flags.concat());
+    if let Some(folder) = std::env::var_os("PMAP_TEST_FIXTURES") {
+        return Path::new(&folder).join(program);
+    }
     static COMPILER: Mutex<()> = Mutex::new(());
     let _one_at_a_time = COMPILER.lock();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/fixtures/{name}.c"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}{}", flags.concat()));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
     let age = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     if age(&target).is_some_and(|built| Some(built) > age(&source)) {
         return target;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Mapping, maps, send};
-use crate::common::OURS;
+use crate::common::{OURS, slowness};
 
 /// Longer than anything may take.
 const LONG: Duration = Duration::from_secs(60);
@@ -138,7 +138,7 @@ impl Followed {
     /// Whether there is a live table of a process.
     pub fn has_table(&mut self, pid: u32) -> bool {
         send(libc::SIGUSR1, self.pid());
-        self.wait_for_snapshot(pid, Duration::from_secs(1)).is_some()
+        self.wait_for_snapshot(pid, Duration::from_secs(1) * slowness()).is_some()
     }
 
     /// The live table of one process, asked for with SIGUSR1; empty where there is none.
@@ -159,7 +159,7 @@ impl Followed {
         let kernel = super::of_process(pid);
         let mut ours = self.snapshot(pid);
         // From here: before that it had records to take in.
-        let deadline = Instant::now() + Duration::from_secs(1);
+        let deadline = Instant::now() + Duration::from_secs(1) * slowness();
         let mut first = None;
         while let Some(difference) = maps::difference(&ours, &kernel) {
             if Instant::now() > deadline {

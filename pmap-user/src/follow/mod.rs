@@ -98,6 +98,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     };
     let mut options =
         Options { nested: !crate::proc::in_initial_pid_namespace(), ..Options::default() };
+    options.misses_threads = is_before((6, 7));
     if let Some(kib) = follow.buffer_kib {
         options.ring_bytes = ring_bytes(kib);
     }
@@ -109,7 +110,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     let signals = runtime.block_on(async { Signals::catch() })?;
     let tracer = Tracer::start(options).map_err(|e| say(e.to_string()))?;
     let out = session::stdout()?;
-    let mut session = Session::new(tracer, follow, out, colour(follow.color), is_loose_heap());
+    let mut session = Session::new(tracer, follow, out, colour(follow.color), is_before((6, 6)));
     for target in &targets {
         let pid = target.head().pid;
         match session.begin(target) {
@@ -142,7 +143,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     // The thread that reads smaps may be in the middle of a long read.
     runtime.shutdown_background();
     let status = ended?;
-    session.pump();
+    session.pump_out();
     session.summarise();
     session.flush()?;
     Ok(status.map_or(ExitCode::from(missing), target::exit_code))
@@ -332,7 +333,6 @@ fn colour(when: Color) -> bool {
     }
 }
 
-/// Before 6.6 `/proc/PID/maps` called more regions `[heap]` (see `live::Space`).
-fn is_loose_heap() -> bool {
-    crate::proc::kernel_release().is_some_and(|release| release < (6, 6))
+fn is_before(release: (u16, u8)) -> bool {
+    crate::proc::kernel_release().is_some_and(|running| running < release)
 }

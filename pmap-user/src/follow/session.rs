@@ -20,6 +20,8 @@ use crate::{
 
 /// Records that are taken in before their changes are told.
 const BATCH: usize = 1024;
+/// Records that are taken in before anything else is looked at: writers can be faster than we are.
+const AT_ONCE: usize = 16 * BATCH;
 
 /// The state of `--follow`.
 pub(super) struct Session<'a> {
@@ -87,7 +89,8 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// Takes in every record that waits, and tells what they changed. Returns how many there were.
+    /// Takes in the records that wait, and tells what they changed. Returns how many there were; some
+    /// are left where that is [`AT_ONCE`].
     pub(super) fn pump(&mut self) -> usize {
         // Versions first: every record of a version that the kernel counts already is in the ring.
         let versions: Vec<(u64, Option<u64>)> = self
@@ -106,19 +109,26 @@ impl<'a> Session<'a> {
             });
             total += count;
             self.tell();
-            if count < BATCH || self.out.failed() {
+            if count < BATCH || total >= AT_ONCE || self.out.failed() {
                 break;
             }
         }
         let now = monotonic();
         for (id, version) in versions {
-            if let Some(version) = version {
+            if let Some(version) = version
+                && total < AT_ONCE
+            {
                 self.engine.caught_up(id, version, now, &mut self.changes);
             }
         }
         self.engine.tick(now, &mut self.changes);
         self.tell();
         total
+    }
+
+    /// Takes in all that those who have ended have left.
+    pub(super) fn pump_out(&mut self) {
+        while self.pump() >= AT_ONCE && self.living.is_empty() && !self.out.failed() {}
     }
 
     /// Reads again what is in doubt. Returns whether anything was read.

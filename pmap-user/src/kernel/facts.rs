@@ -1,6 +1,8 @@
 //! What the running kernel offers, one fact at a time.
 
-use std::fs;
+use std::{fs, io};
+
+use pmap_ebpf::Config;
 
 use super::{
     btf::Btf,
@@ -66,14 +68,30 @@ pub fn facts() -> Vec<Fact> {
             ..fact("fields of the kernel's structures", format!("no {}", missing.0))
         },
     });
-    let cast = types.function(layout::CAST);
-    let probe = probe_allowed();
+    let reader = deciding(&types, config.as_ref().ok());
+    let ReaderFacts { cast, probe, .. } = reader;
     facts.push(fact("kfunc bpf_rdonly_cast (6.2)", if cast.is_some() { "yes" } else { "no" }));
     facts.push(fact("helper bpf_probe_read_kernel", if probe { "allowed" } else { "locked down" }));
-    if let Ok(config) = config {
-        let maple = config.range_slots != 0;
-        let reader = layout::choose_reader(ReaderFacts { cast, probe, maple });
+    if config.is_ok() {
+        let reader = layout::choose_reader(reader);
         facts.push(fact("mappings are read inside a write section by", format!("{reader:?}")));
     }
     facts
+}
+
+/// The facts that decide how mappings are read inside a write section.
+///
+/// # Errors
+/// When the kernel shows no types.
+pub fn reader_facts() -> io::Result<ReaderFacts> {
+    let types = Btf::read(&layout::wanted())?;
+    Ok(deciding(&types, layout::config(&types).ok().as_ref()))
+}
+
+fn deciding(types: &Btf, config: Option<&Config>) -> ReaderFacts {
+    ReaderFacts {
+        cast: types.function(layout::CAST),
+        probe: probe_allowed(),
+        maple: config.is_some_and(|config| config.range_slots != 0),
+    }
 }

@@ -51,17 +51,20 @@ fn bpf(command: libc::c_long, attributes: &Attributes) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// An iterator over the mappings of one process.
+/// An iterator over the mappings of one process, or of all.
 #[derive(Debug)]
 pub(super) struct VmaIterator {
     link: OwnedFd,
+    all: bool,
 }
 
 impl VmaIterator {
-    /// Ties the program to a process (a number of our PID namespace).
+    /// Ties the program to a process (a number of our PID namespace), or to all with zero.
     ///
     /// The kernel takes a thread's number too, but finds none that is not its group's first
     /// (`task_seq_get_next`); by the process, it goes on to the next thread where the first has ended.
+    /// Before 6.7 it often misses that one (`task_group_seq_get_next` asks the wrong thread for its
+    /// files): then a walk of all finds it.
     ///
     /// # Errors
     /// What the kernel answers.
@@ -73,14 +76,14 @@ impl VmaIterator {
         attributes.attach_type = TRACE_ITER;
         attributes.info = (&raw const info) as u64;
         attributes.info_len = size_of::<TaskInfo>() as u32;
-        Ok(Self { link: bpf(LINK_CREATE, &attributes)? })
+        Ok(Self { link: bpf(LINK_CREATE, &attributes)?, all: pid == 0 })
     }
 
-    /// Reads every mapping, in ascending order; empty where the thread is gone or has none.
+    /// Reads every mapping of the process, in ascending order; empty where it is gone or has none.
     ///
     /// # Errors
     /// What the kernel answers to the read.
-    pub(super) fn read(&self) -> io::Result<Vec<IterEntry>> {
+    pub(super) fn read(&self, pid: u32) -> io::Result<Vec<IterEntry>> {
         // SAFETY: integers only.
         let mut attributes: Attributes = unsafe { zeroed() };
         attributes.fd = self.link.as_raw_fd() as u32;
@@ -98,11 +101,15 @@ impl VmaIterator {
                 return Ok(entries);
             }
             let before = entries.len();
-            let past = entries.last().map_or(0, |entry| entry.vma.end);
-            entries.extend(decode_iter(&buffer[..len]).into_iter().filter(|e| e.vma.start >= past));
+            for entry in decode_iter(&buffer[..len]) {
+                let past = entries.last().map_or(0, |entry| entry.vma.end);
+                if entry.vma.start >= past && (!self.all || entry.pid == pid) {
+                    entries.push(entry);
+                }
+            }
             // Past the end the kernel may hand out the last mapping again and again, or the list of
             // the next thread.
-            if entries.len() == before {
+            if entries.len() == before && !self.all {
                 return Ok(entries);
             }
         }

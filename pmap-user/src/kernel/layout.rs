@@ -19,14 +19,21 @@ pub struct ReaderFacts {
     pub maple: bool,
 }
 
-/// Which reader the programs use: the kfunc before the helper, nothing where neither will do.
+/// The readers that a kernel allows, the best first: the kfunc before the helper, and none at all
+/// everywhere.
+pub fn readers(facts: ReaderFacts) -> impl Iterator<Item = Reader> {
+    let ReaderFacts { cast, probe, maple } = facts;
+    let readers = [
+        (Reader::Cast, maple && cast.is_some()),
+        (Reader::Probe, maple && probe),
+        (Reader::None, true),
+    ];
+    readers.into_iter().filter_map(|(reader, allowed)| allowed.then_some(reader))
+}
+
+/// Which reader the programs use.
 pub fn choose_reader(facts: ReaderFacts) -> Reader {
-    match facts {
-        ReaderFacts { maple: false, .. } => Reader::None,
-        ReaderFacts { cast: Some(_), .. } => Reader::Cast,
-        ReaderFacts { probe: true, .. } => Reader::Probe,
-        _ => Reader::None,
-    }
+    readers(facts).next().unwrap_or(Reader::None)
 }
 
 /// The tracepoints that the programs hang on.
@@ -212,14 +219,27 @@ fn registers(
 mod tests {
     use super::*;
 
+    fn facts(cast: Option<u32>, probe: bool, maple: bool) -> ReaderFacts {
+        ReaderFacts { cast, probe, maple }
+    }
+
     /// Check that the reader is the best that the facts allow.
     #[test]
     fn the_kfunc_comes_before_the_helper() {
-        let facts = |cast, probe, maple| ReaderFacts { cast, probe, maple };
         assert_eq!(choose_reader(facts(Some(7), true, true)), Reader::Cast);
         assert_eq!(choose_reader(facts(Some(7), false, true)), Reader::Cast);
         assert_eq!(choose_reader(facts(None, true, true)), Reader::Probe);
         assert_eq!(choose_reader(facts(None, false, true)), Reader::None);
         assert_eq!(choose_reader(facts(Some(7), true, false)), Reader::None);
+    }
+
+    /// Check that a reader that is not the best is still one that may be asked for.
+    #[test]
+    fn every_reader_that_is_allowed_is_named() {
+        let named = |facts| readers(facts).collect::<Vec<_>>();
+        assert_eq!(named(facts(Some(7), true, true)), [Reader::Cast, Reader::Probe, Reader::None]);
+        assert_eq!(named(facts(Some(7), false, true)), [Reader::Cast, Reader::None]);
+        assert_eq!(named(facts(None, true, true)), [Reader::Probe, Reader::None]);
+        assert_eq!(named(facts(Some(7), true, false)), [Reader::None]);
     }
 }

@@ -8,7 +8,7 @@ mod object;
 mod syscalls;
 mod tracer;
 
-pub use facts::{Fact, facts};
-pub use layout::{Missing, ReaderFacts, choose_reader};
+pub use facts::{Fact, facts, reader_facts};
+pub use layout::{Missing, ReaderFacts, choose_reader, readers};
 pub use pmap_ebpf::Reader;
 pub use tracer::{Options, StartError, Tracer, Versions};

@@ -96,11 +96,14 @@ pub struct Options {
     pub reader: Option<Reader>,
     /// Whether we are in a PID namespace other than the initial one.
     pub nested: bool,
+    /// Whether this kernel is one whose iterator over a process may miss it when its first thread has
+    /// ended: before 6.7.
+    pub misses_threads: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ring_bytes: 16 << 20, reader: None, nested: false }
+        Self { ring_bytes: 16 << 20, reader: None, nested: false, misses_threads: false }
     }
 }
 
@@ -113,6 +116,7 @@ pub struct Tracer {
     shared: Array<MapData, u64>,
     iterators: Table<u32, VmaIterator>,
     reader: Reader,
+    misses_threads: bool,
 }
 
 impl Tracer {
@@ -151,7 +155,8 @@ impl Tracer {
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
-        Ok(Self { ebpf, ring, spaces, shared, iterators: Table::new(), reader })
+        let misses_threads = options.misses_threads;
+        Ok(Self { ebpf, ring, spaces, shared, iterators: Table::new(), reader, misses_threads })
     }
 
     /// How the programs read mappings.
@@ -179,7 +184,8 @@ impl Tracer {
 
     fn follow_how(&mut self, pid: u32, how: u64) -> io::Result<Vec<IterEntry>> {
         self.set(shared::FOLLOW, how)?;
-        let entries = self.read(pid);
+        // Not of all: each would be followed.
+        let entries = self.read_by(pid, pid);
         self.set(shared::FOLLOW, 0)?;
         entries
     }
@@ -189,13 +195,21 @@ impl Tracer {
     /// # Errors
     /// As [`Self::follow`].
     pub fn read(&mut self, pid: u32) -> io::Result<Vec<IterEntry>> {
-        if !self.iterators.contains_key(&pid) {
+        let entries = self.read_by(pid, pid)?;
+        if entries.is_empty() && self.misses_threads {
+            return self.read_by(0, pid);
+        }
+        Ok(entries)
+    }
+
+    /// Reads through the iterator over a process, or over all with zero.
+    fn read_by(&mut self, iterator: u32, pid: u32) -> io::Result<Vec<IterEntry>> {
+        if !self.iterators.contains_key(&iterator) {
             let program = self.ebpf.program(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
             let fd = program.fd().map_err(io::Error::other)?;
-            let iterator = VmaIterator::new(fd.as_fd(), pid)?;
-            self.iterators.insert(pid, iterator);
+            self.iterators.insert(iterator, VmaIterator::new(fd.as_fd(), iterator)?);
         }
-        self.iterators[&pid].read()
+        self.iterators[&iterator].read(pid)
     }
 
     /// Asks to be woken by the next record. Records that came before are to be looked for once more
@@ -344,8 +358,9 @@ fn own_level(mut ebpf: Ebpf, types: &AyaBtf) -> Result<u32, StartError> {
     shared.set(shared::FOLLOW, 1, 0).map_err(|e| unknown(e.to_string()))?;
     let program = typed::<Iter>(&mut ebpf, ITERATOR)?;
     let fd = program.fd().map_err(|e| unknown(chain(&e)))?;
-    let entries = VmaIterator::new(fd.as_fd(), std::process::id())
-        .and_then(|iterator| iterator.read())
+    let own = std::process::id();
+    let entries = VmaIterator::new(fd.as_fd(), own)
+        .and_then(|iterator| iterator.read(own))
         .map_err(|e| unknown(e.to_string()))?;
     let first = entries.first().ok_or_else(|| unknown("it found no mapping of ours".into()))?;
     Ok(first.pid)

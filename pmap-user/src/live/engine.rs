@@ -8,7 +8,7 @@ use pmap_ebpf::{Header, IterEntry, Section, SyscallResult, class, flags};
 use super::{
     change::{Call, Change, Op, Reason},
     files::Files,
-    space::{Outcome, Space},
+    space::{Merged, Outcome, Space},
 };
 use crate::{
     record::{Body, Record, Vmas},
@@ -125,11 +125,10 @@ impl Engine {
         let Self { spaces, files, .. } = self;
         let Some(space) = spaces.get_mut(&id) else { return };
         let mut pieces = Vec::new();
-        if let Some(reason) = space.settle(files, &mut pieces) {
-            *space.rereads.entry(reason).or_default() += 1;
+        if let Some(merged) = space.settle(files, &mut pieces) {
             let head = Header { time: now, space: id, pid: space.owner, ..Header::default() };
             let version = space.version;
-            self.queue(&head, version, Op::Reread(reason), pieces, false);
+            self.merged(&head, version, merged, pieces);
             self.flush(id, out);
         }
         if let Some(space) = self.spaces.get_mut(&id) {
@@ -201,18 +200,15 @@ impl Engine {
             return;
         }
         let mut reread = Vec::new();
-        let healed = space.note_version(section.version, files, &mut reread);
+        let merged = space.note_version(section.version, files, &mut reread);
         if section.version > space.version {
             totals.versions += 1;
         }
         let mut pieces = Vec::new();
         let outcome = space.section(head.flags, section, vmas, files, &mut pieces);
-        if let Some(reason) = healed {
-            *space.rereads.entry(reason).or_default() += 1;
-        }
         let version = section.version;
-        if let Some(reason) = healed {
-            self.queue(head, version, Op::Reread(reason), reread, false);
+        if let Some(merged) = merged {
+            self.merged(head, version, merged, reread);
         }
         let compat = head.flags & flags::COMPAT != 0;
         let watched = if u32::from(class::NONE) == section.class {
@@ -243,6 +239,15 @@ impl Engine {
         let waits = matches!(op, Op::Call(_));
         self.queue(head, version, op, pieces, waits);
         self.flush(head.space, out);
+    }
+
+    /// What was read again is told, part by part as it is taken in, and counted at its end.
+    fn merged(&mut self, head: &Header, version: u64, merged: Merged, pieces: Vec<Piece>) {
+        let Merged { reason, healed } = merged;
+        if healed && let Some(space) = self.spaces.get_mut(&head.space) {
+            *space.rereads.entry(reason).or_default() += 1;
+        }
+        self.queue(head, version, Op::Reread(reason), pieces, false);
     }
 
     /// The first state of an address space is taken in: the exec that brought it can be told.
@@ -390,23 +395,47 @@ fn finish(change: &mut Change) {
     };
     let (lo, hi) = replaced;
     let pieces = std::mem::take(&mut change.pieces);
+    // Another part of the call may see again what one of them has brought.
+    let mut brought: Vec<(u64, u64)> = pieces
+        .iter()
+        .filter_map(|piece| match piece {
+            Verdict::Added(e) | Verdict::Changed(_, e) => Some((e.start, e.end)),
+            Verdict::Removed(_) | Verdict::Kept(_) => None,
+        })
+        .collect();
+    brought.sort_unstable();
     for piece in pieces {
         match piece {
-            Verdict::Kept(e) if e.start < hi && e.end > lo => {
-                let mut part = e;
-                let (start, end) = (e.start.max(lo), e.end.min(hi));
-                part.start = start;
-                part.end = end;
-                if part.what.is_file() {
-                    part.offset = e.offset + (start - e.start);
+            Verdict::Kept(e) => {
+                for (start, end) in without(e.start.max(lo), e.end.min(hi), &brought) {
+                    let mut part = e;
+                    part.start = start;
+                    part.end = end;
+                    if part.what.is_file() {
+                        part.offset = e.offset + (start - e.start);
+                    }
+                    change.pieces.push(Verdict::Removed(part));
+                    change.pieces.push(Verdict::Added(part));
                 }
-                change.pieces.push(Verdict::Removed(part));
-                change.pieces.push(Verdict::Added(part));
             }
-            Verdict::Kept(_) => {}
             _ => change.pieces.push(piece),
         }
     }
+}
+
+/// What is left of a range without others, which are in ascending order.
+fn without(mut lo: u64, hi: u64, others: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    for &(start, end) in others {
+        if start.min(hi) > lo {
+            left.push((lo, start.min(hi)));
+        }
+        lo = lo.max(end);
+    }
+    if lo < hi {
+        left.push((lo, hi));
+    }
+    left
 }
 
 fn is_told(change: &Change, failed: bool) -> bool {

@@ -65,6 +65,15 @@ pub struct Space {
     scratch: Vec<Entry>,
 }
 
+/// A part of a reading that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// Why it was read.
+    pub(super) reason: Reason,
+    /// Whether it was the last part, and nothing has come in doubt since.
+    pub(super) healed: bool,
+}
+
 /// What a section did to the table.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -150,14 +159,14 @@ impl Space {
         self.incoming = entries.into();
     }
 
-    /// Takes in what was read at versions before `version`. Returns the reason for the reading
-    /// when it is now taken in whole.
+    /// Takes in what was read at versions before `version`; says so where that is not the beginning.
     fn advance(
         &mut self,
         version: u64,
         files: &mut Files,
         pieces: &mut Vec<Piece>,
-    ) -> Option<Reason> {
+    ) -> Option<Merged> {
+        let reason = self.doubt.filter(|_| self.begun).map(|(_, reason)| reason);
         let mut last = None;
         while let Some(entry) = self.incoming.front()
             && entry.version < version
@@ -171,29 +180,25 @@ impl Space {
         }
         let last = last?;
         if !self.incoming.is_empty() {
-            return None;
+            return reason.map(|reason| Merged { reason, healed: false });
         }
         self.table.replace(self.incoming_from, u64::MAX, &[], pieces);
         self.version = self.version.max(last.version);
         self.brk = last.brk;
         let first = !self.begun;
         self.begun = true;
-        let healed = match self.doubt {
-            Some((since, reason)) if since <= self.incoming_since => {
-                self.doubt = None;
-                Some(reason)
-            }
-            _ => None,
-        };
+        let healed = self.doubt.is_some_and(|(since, _)| since <= self.incoming_since);
+        if healed {
+            self.doubt = None;
+        }
         if first {
             self.uncounted = counted(last.total_vm) - self.pages();
-            return None;
         }
-        healed
+        reason.map(|reason| Merged { reason, healed })
     }
 
     /// Takes in what was read at versions whose records are taken in already.
-    pub(super) fn settle(&mut self, files: &mut Files, pieces: &mut Vec<Piece>) -> Option<Reason> {
+    pub(super) fn settle(&mut self, files: &mut Files, pieces: &mut Vec<Piece>) -> Option<Merged> {
         self.advance(self.version + 1, files, pieces)
     }
 
@@ -203,13 +208,13 @@ impl Space {
         version: u64,
         files: &mut Files,
         pieces: &mut Vec<Piece>,
-    ) -> Option<Reason> {
-        let healed = self.advance(version, files, pieces);
+    ) -> Option<Merged> {
+        let merged = self.advance(version, files, pieces);
         if self.begun && version > self.version + 1 {
             self.lost += version - self.version - 1;
             self.doubt(version - 1, Reason::Lost);
         }
-        healed
+        merged
     }
 
     /// The state at the very beginning, or a part of it.
@@ -228,7 +233,11 @@ impl Space {
             self.begun = true;
             self.uncounted = counted(section.total_vm) - self.pages();
             self.counts_surely = true;
-            if self.table.len() != section.map_count as usize {
+            if self.table.is_empty() && section.map_count > 0 {
+                // Nothing could be read, so there is nothing to count either.
+                self.counts_surely = false;
+                self.doubt(section.version, Reason::Unread);
+            } else if self.table.len() != section.map_count as usize {
                 self.doubt(section.version, Reason::Counters);
             }
         }

@@ -1,6 +1,8 @@
 //! A writer of initramfs archives: cpio's "newc" format (Documentation/driver-api/early-userspace/
 //! buffer-format.rst). Written here because device nodes then need no privilege.
 
+use std::collections::BTreeSet;
+
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
@@ -11,12 +13,16 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 pub(super) struct Archive {
     bytes: Vec<u8>,
     inode: u32,
+    folders: BTreeSet<String>,
 }
 
 impl Archive {
-    /// Adds a folder; the folders above it must be there.
+    /// Adds a folder and those above it, where they are not there yet.
     pub(super) fn folder(&mut self, path: &str) {
-        self.entry(path, DIRECTORY, (0, 0), b"");
+        let path = path.trim_matches('/');
+        if !path.is_empty() && self.folders.insert(path.to_owned()) {
+            self.entry(path, DIRECTORY, (0, 0), b"");
+        }
     }
 
     /// Adds an executable file.
@@ -41,8 +47,11 @@ impl Archive {
     }
 
     fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) {
-        self.inode += 1;
         let name = path.trim_start_matches('/');
+        if let Some((above, _)) = name.rsplit_once('/') {
+            self.folder(above);
+        }
+        self.inode += 1;
         let fields = [
             self.inode,
             mode,
@@ -88,5 +97,17 @@ mod tests {
         assert_eq!(&bytes[110..112], b"a\0");
         assert_eq!(&bytes[112..119], b"content");
         assert_eq!(&bytes[120..126], b"070701");
+    }
+
+    #[test]
+    fn a_folder_comes_once_and_before_what_is_in_it() {
+        let mut archive = Archive::default();
+        archive.file("/one/two/file", b"");
+        archive.file("/one/two/other", b"");
+        let text = String::from_utf8_lossy(&archive.bytes).replace('\0', " ");
+        let at = |name: &str| text.match_indices(name).map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(at("one ").len(), 1);
+        assert_eq!(at("one/two ").len(), 1);
+        assert!(at("one ") < at("one/two ") && at("one/two ") < at("one/two/file "));
     }
 }

@@ -91,29 +91,25 @@ fn wait(child: &mut Child, deadline: Instant) -> Result<bool> {
 /// Writes the initramfs that every machine boots with.
 pub(super) fn pack(root: &Path, cases: &[Case], programs: &Programs, to: &Path) -> Result<()> {
     let mut archive = Archive::default();
-    for folder in
-        ["bin", "cases", "dev", "etc", "proc", "root", "run", "sys", "tests", "tmp", "usr"]
-    {
+    for folder in ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"] {
         archive.folder(folder);
     }
-    archive.folder("usr/bin");
     archive.device("dev/console", 5, 1);
     archive.file("init", &read(&root.join("xtask/vm/init"))?);
     archive.file("bin/busybox", &read(Path::new("/bin/busybox"))?);
+    archive.file("usr/bin/where-supported", &read(&root.join("xtask/vm/where-supported"))?);
     archive.file("usr/bin/pmap", &read(&programs.pmap)?);
+    archive.file("usr/bin/xtask", &read(&programs.xtask)?);
     for test in &programs.tests {
         archive.file(&format!("tests/{}", test.name), &read(&test.file)?);
     }
-    // Tests know the command by where cargo built it.
-    let mut path = String::new();
-    for folder in programs.pmap.parent().into_iter().flat_map(Path::components).skip(1) {
-        path.push('/');
-        path.push_str(&folder.as_os_str().to_string_lossy());
-        if !["/tmp", "/root", "/usr", "/usr/bin"].contains(&path.as_str()) {
-            archive.folder(&path);
-        }
+    for fixture in &programs.fixtures {
+        let name = fixture.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("fixtures/{name}"), &read(fixture)?);
     }
+    // Tests know the command by where cargo built it, and a folder of theirs.
     archive.link(&programs.pmap.to_string_lossy(), "/usr/bin/pmap");
+    archive.folder(&programs.scratch.to_string_lossy());
     for case in cases {
         archive.file(&format!("cases/{}.sh", case.name), &case.script);
     }

@@ -13,7 +13,6 @@ mod report;
 mod table;
 
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -28,6 +27,10 @@ use table::{Column, Table};
 
 /// Machines that run at the same time; each keeps one core busy.
 const AT_ONCE: usize = 2;
+/// Seconds that one case may take.
+const CASE_LIMIT: u64 = 300;
+/// Seconds of a machine's time that are not its command's.
+const BOOT: u64 = 20;
 
 /// Which kernels, and what to run in them.
 #[derive(Args)]
@@ -37,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", value_parser = kernels::names())]
     kernel: Vec<String>,
     /// Seconds that one machine may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
     /// A command to run in each machine instead of the cases; what it prints is shown.
     #[arg(last = true, value_name = "COMMAND")]
@@ -49,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let root = workspace::root()?;
     let folder = root.join("target/vm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    debian::install(&["qemu-system-x86", "busybox-static"])?;
+    debian::install(&["qemu-system-x86", "busybox-static", "gcc-multilib", "libc6-dev"])?;
 
     let cases = cases::read(&root, &options.command)?;
     let programs = programs::build(&root, &folder)?;
@@ -68,7 +71,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             match &image {
                 Ok(image) => {
                     println!("{label}: {}", image.version);
-                    machines.push(machine(kernel, lockdown, &image.file, &folder, &initramfs));
+                    machines.push(Machine {
+                        label: label.clone(),
+                        kernel: image.file.clone(),
+                        initramfs: initramfs.clone(),
+                        append: append(kernel, lockdown, options),
+                        log: folder.join(format!("{}.log", label.replace(' ', "-"))),
+                    });
                     columns.push(Column::Waiting(label));
                 }
                 Err(error) => {
@@ -93,24 +102,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn machine(
-    kernel: &Kernel,
-    lockdown: bool,
-    image: &Path,
-    folder: &Path,
-    initramfs: &Path,
-) -> Machine {
-    let mut append = format!("KERNEL={}", kernel.name);
+/// What a machine has on its command line: the kernel hands it to the first process as variables.
+fn append(kernel: &Kernel, lockdown: bool, options: &Options) -> String {
+    let limit =
+        if options.command.is_empty() { CASE_LIMIT } else { options.timeout.saturating_sub(BOOT) };
+    let mut append = format!("KERNEL={} LIMIT={limit}", kernel.name);
     if lockdown {
         append.push_str(" lockdown=confidentiality LOCKDOWN=confidentiality");
     }
-    Machine {
-        label: kernel.label(lockdown),
-        kernel: image.to_owned(),
-        initramfs: initramfs.to_owned(),
-        append,
-        log: folder.join(format!("{}.log", kernel.label(lockdown).replace(' ', "-"))),
-    }
+    append
 }
 
 /// Boots every machine, `AT_ONCE` at a time, and puts what came out in its column.

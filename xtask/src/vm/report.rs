@@ -18,6 +18,8 @@ pub(super) enum Verdict {
 pub(super) struct Outcome {
     pub(super) name: String,
     pub(super) verdict: Verdict,
+    /// How long it ran.
+    pub(super) seconds: u64,
     /// Its last line, for a skip or a failure.
     pub(super) reason: String,
     /// All that it printed.
@@ -35,7 +37,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Reads the console: `CASE name`, what it printed, `RESULT name verdict reason`, …, `DONE`.
+    /// Reads the console: `CASE name`, what it printed, `RESULT name verdict seconds reason`, …, `DONE`.
     pub(super) fn read(console: &str, timed_out: bool, took: Duration) -> Self {
         let mut outcomes = Vec::new();
         let mut output = String::new();
@@ -71,7 +73,7 @@ impl Report {
 
 /// A marker line without its first word.
 fn result(line: &str) -> Option<Outcome> {
-    let mut words = line.splitn(3, ' ');
+    let mut words = line.splitn(4, ' ');
     let name = words.next()?.to_owned();
     let verdict = match words.next()? {
         "pass" => Verdict::Pass,
@@ -79,8 +81,9 @@ fn result(line: &str) -> Option<Outcome> {
         "fail" => Verdict::Fail,
         _ => return None,
     };
+    let seconds = words.next()?.parse().ok()?;
     let reason = words.next().unwrap_or("").to_owned();
-    Some(Outcome { name, verdict, reason, output: String::new() })
+    Some(Outcome { name, verdict, seconds, reason, output: String::new() })
 }
 
 #[cfg(test)]
@@ -90,8 +93,8 @@ mod tests {
 
     #[test]
     fn each_case_has_its_own_output() {
-        let console = "boot\r\nCASE a\r\none\r\nRESULT a pass\r\nCASE b\r\ntwo\r\n\
-                       RESULT b skip no such hook\r\nDONE\r\n";
+        let console = "boot\r\nCASE a\r\none\r\nRESULT a pass 3\r\nCASE b\r\ntwo\r\n\
+                       RESULT b skip 0 no such hook\r\nDONE\r\n";
         let report = Report::read(console, false, Duration::ZERO);
         let seen: Vec<_> = report
             .outcomes

@@ -1,6 +1,6 @@
-//! The result: a line a case, a column a machine.
+//! The result: a line a case, a column a machine, each case's seconds in the cell.
 
-use super::report::{Report, Verdict};
+use super::report::{Outcome, Report, Verdict};
 
 /// What is known of one machine.
 pub(super) enum Column {
@@ -20,15 +20,27 @@ impl Column {
         }
     }
 
-    fn cell(&self, case: &str) -> &'static str {
+    fn verdict(&self, case: &str) -> Option<Verdict> {
         match self {
-            Self::NotTried(_) => "not tried",
-            Self::Waiting(_) => "no result",
-            Self::Ended(_, report) => match report.outcome(case).map(|outcome| outcome.verdict) {
-                Some(Verdict::Pass) => "pass",
-                Some(Verdict::Skip) => "skip",
-                Some(Verdict::Fail) => "FAIL",
-                None => "no result",
+            Self::NotTried(_) => Some(Verdict::Skip),
+            Self::Waiting(_) => None,
+            Self::Ended(_, report) => report.outcome(case).map(|outcome| outcome.verdict),
+        }
+    }
+
+    fn cell(&self, case: &str) -> String {
+        match self {
+            Self::NotTried(_) => "not tried".to_owned(),
+            Self::Waiting(_) => "no result".to_owned(),
+            Self::Ended(_, report) => match report.outcome(case) {
+                Some(Outcome { verdict: Verdict::Pass, seconds, .. }) => {
+                    format!("pass {seconds:4}")
+                }
+                Some(Outcome { verdict: Verdict::Skip, .. }) => "skip".to_owned(),
+                Some(Outcome { verdict: Verdict::Fail, seconds, .. }) => {
+                    format!("FAIL {seconds:4}")
+                }
+                None => "no result".to_owned(),
             },
         }
     }
@@ -49,7 +61,8 @@ impl Table {
     /// Whether a case failed, or came to no result in a machine that was booted.
     pub(super) fn failed(&self) -> bool {
         self.columns.iter().any(|column| {
-            self.cases.iter().any(|case| matches!(column.cell(case), "FAIL" | "no result"))
+            let bad = |verdict| matches!(verdict, None | Some(Verdict::Fail));
+            self.cases.iter().any(|case| bad(column.verdict(case)))
         })
     }
 
@@ -94,7 +107,7 @@ impl Table {
         println!();
         line("", self.columns.iter().map(|column| column.label().to_owned()).collect());
         for case in &self.cases {
-            line(case, self.columns.iter().map(|column| column.cell(case).to_owned()).collect());
+            line(case, self.columns.iter().map(|column| column.cell(case)).collect());
         }
         line("seconds", self.columns.iter().map(seconds).collect());
     }

@@ -1,4 +1,4 @@
-use pmap_ebpf::{HEADER_LEN, SECTION_LEN, VMA_LEN, Vma, kinds};
+use pmap_ebpf::{HEADER_LEN, SECTION_LEN, VMA_LEN, Vma, flags, kinds};
 
 use super::*;
 use crate::{record, table::Entry};
@@ -243,6 +243,42 @@ fn a_fixed_mapping_replaces_its_like() {
     let [Change { pieces, .. }] = &out[..] else { panic!("{out:?}") };
     assert!(matches!(pieces[..], [Verdict::Removed(x), Verdict::Added(y)]
         if x == y && x.start == 11 * PAGE && x.end == 12 * PAGE));
+}
+
+/// Check that what a call moves beside its old place is told once, though both its parts see it.
+#[test]
+fn a_moved_mapping_is_told_once() {
+    let (old, new) = (vma(20, 2), vma(16, 4));
+    let mut engine = engine(&[old]);
+    let mut first = section(1, 5, "mremap", (10, 30), &[new], &[new]);
+    first[4] |= flags::MORE as u8;
+    let second = section(1, 5, "mremap", (16, 20), &[new], &[new]);
+    let args = [20 * PAGE, 2 * PAGE, 4 * PAGE];
+    let out =
+        feed(&mut engine, &[first, second, result(5, "mremap", args, (16 * PAGE).cast_signed())]);
+    let [change] = &out[..] else { panic!("{out:?}") };
+    assert!(
+        matches!(change.pieces[..], [Verdict::Added(a), Verdict::Removed(r)]
+            if (a.start, r.start) == (16 * PAGE, 20 * PAGE)),
+        "{change:?}"
+    );
+}
+
+/// Check that what a reading finds is told also where the next doubt comes before its end.
+#[test]
+fn a_reading_in_parts_is_told_in_parts() {
+    let (a, b, c) = (vma(10, 2), vma(20, 1), vma(30, 1));
+    let mut engine = engine(&[a]);
+    engine.doubt(SPACE, Reason::Lost);
+    let [mut early, mut late] = [read_at(0, &[b]), read_at(2, &[c])];
+    early.append(&mut late);
+    engine.read(1, early);
+    engine.doubt(SPACE, Reason::Lost);
+    let out = feed(&mut engine, &[section(1, 5, "munmap", (40, 50), &[], &[b])]);
+    let [Change { op: Op::Reread(Reason::Lost), pieces, .. }] = &out[..] else { panic!("{out:?}") };
+    assert!(matches!(pieces[..], [Verdict::Removed(x), Verdict::Added(y)]
+        if (x.start, y.start) == (a.start, b.start)));
+    assert_eq!(table(&engine), [(20, 21)]);
 }
 
 /// Check that an address space whose first records were lost begins with what is read of it, though

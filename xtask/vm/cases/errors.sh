@@ -1,0 +1,2 @@
+# What goes wrong, and how it ends.
+where-supported /tests/live_errors

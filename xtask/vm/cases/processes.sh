@@ -1,0 +1,2 @@
+# Threads, children, new images and the ends of processes.
+where-supported /tests/live_processes

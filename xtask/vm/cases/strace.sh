@@ -1,0 +1,2 @@
+echo "live_strace: these machines have no strace"
+exit 77

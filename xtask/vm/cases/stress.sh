@@ -1,0 +1,2 @@
+echo "live_stress: these machines have no stress-ng; the case torture is in its place"
+exit 77
