@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use pmap_user::kernel::{Options, Reader, Tracer, Versions, reader_facts, readers};
 use pmap_user::live::{Change, Engine, Op, Reason, Space};
 use pmap_user::model::{Device, Mapping};
+use pmap_user::proc::kernel_release;
 use pmap_user::table::{Entry, Verdict};
 
 use common::{compile, require_root, scratch};
@@ -323,7 +324,7 @@ fn check(flags: &[&str]) {
     let allowed: Vec<Reader> = readers(reader_facts().expect("the kernel shows types")).collect();
     let mut runs: Vec<Run> = Vec::new();
     for reader in [Reader::Cast, Reader::Probe, Reader::None] {
-        let options = Options { reader: Some(reader), ..Options::default() };
+        let options = Options { reader: Some(reader), ..Options::of_release(kernel_release()) };
         match Tracer::start(options) {
             Ok(tracer) => {
                 assert!(allowed.contains(&reader), "{reader:?} works, yet is not in {allowed:?}");
@@ -342,6 +343,13 @@ fn check(flags: &[&str]) {
         }
     }
     assert_eq!(runs.iter().map(|run| run.reader).collect::<Vec<_>>(), allowed);
+    let options = Options::of_release(kernel_release());
+    if !options.preemptible {
+        // Second programs, where the first has always run: they add nothing.
+        let tracer = Tracer::start(Options { preemptible: true, ..options });
+        let tracer = tracer.unwrap_or_else(|error| panic!("twice: {error}"));
+        compare(&runs[0], &run(tracer.reader(), tracer, &program));
+    }
 }
 
 /// Check every way under a 64-bit program.

@@ -89,6 +89,9 @@ config! {
     mm_start_stack,
     /// `mm_struct.mmap_lock.count`
     mm_lock_count,
+    /// `mm_struct.mm_lock_seq.sequence`, or 0 where it is no `seqcount_t` (before 6.14, or without
+    /// `CONFIG_PER_VMA_LOCK`).
+    mm_lock_seq,
 
     /// `vm_area_struct.vm_start`
     vma_start,

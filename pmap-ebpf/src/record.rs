@@ -269,7 +269,7 @@ pub const ITER_LEN: usize = 64 + VMA_LEN;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SpaceState {
-    /// Write sections seen.
+    /// Write sections so far.
     pub version: u64,
     /// Its number.
     pub space: u64,
@@ -281,6 +281,8 @@ pub struct SpaceState {
     pub unmapped_len: u64,
     /// `brk` after the last section.
     pub brk: u64,
+    /// `mm_lock_seq` after the last section.
+    pub seq: u64,
 }
 
 const _: () = {
@@ -292,5 +294,5 @@ const _: () = {
     assert!(size_of::<Exit>() == EXIT_LEN);
     assert!(size_of::<Name>() == NAME_LEN);
     assert!(size_of::<IterEntry>() == ITER_LEN);
-    assert!(size_of::<SpaceState>() == 48);
+    assert!(size_of::<SpaceState>() == 56);
 };

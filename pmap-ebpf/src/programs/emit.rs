@@ -98,16 +98,18 @@ pub(super) unsafe fn send(record: *const u8, len: u64, state: Option<&mut SpaceS
 
 /// Sends the name behind a mapping in the scratch: a file's once, a name given by `prctl` each
 /// time, since its identity may soon be another's. A function of its own for the verifier.
+/// `place` is that of the mapping, `slot` the program's.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn send_name(slot: u32) -> u32 {
+pub(super) extern "C" fn send_name(place: u32, slot: u32) -> u32 {
     // A mask, not a check: the compiler may forget which register it checked.
-    let slot = slot as usize & (SECTION_VMAS - 1);
-    let (Some(vmas), Some(scratch)) = (SCRATCH.get_ptr(0), NAME_SCRATCH.get_ptr_mut(0)) else {
+    let place = place as usize & (SECTION_VMAS - 1);
+    let (Some(vmas), Some(scratch)) = (SCRATCH.get_ptr(slot), NAME_SCRATCH.get_ptr_mut(slot))
+    else {
         return 0;
     };
-    // SAFETY: this CPU's scratches, and a slot inside them.
-    let (vma, scratch) = unsafe { (&(*vmas).vmas[slot], &mut *scratch) };
+    // SAFETY: this program's scratches, and a place inside them.
+    let (vma, scratch) = unsafe { (&(*vmas).vmas[place], &mut *scratch) };
     let source = if vma.kind == vma_kinds::FILE {
         let key = [vma.id, (vma.inode << 32) ^ u64::from(vma.generation)];
         // SAFETY: the value is not used.

@@ -9,7 +9,7 @@ use pmap_ebpf::{ITER_LEN, IterEntry, SpaceState, Vma};
 use super::{
     kernel::{config, half, numbers, pointer, vma_behind, word},
     lifetime::next_space,
-    maps::{GROUPS, SHARED, add_space, shared, space},
+    maps::{GROUPS, SHARED, add_space, lock_seq, sections, shared, space},
 };
 
 /// `struct bpf_iter__task_vma`.
@@ -47,11 +47,19 @@ unsafe extern "C" fn task_vma(ctx: *mut Context) -> i32 {
             let state = SpaceState {
                 space: next_space(),
                 brk: word(mm, config!(mm_brk)),
+                seq: lock_seq(mm),
                 ..SpaceState::default()
             };
             let _ = add_space(mm, &state);
         }
         let Some(state) = space(mm) else { return 0 };
+        let lock = lock_seq(mm);
+        let missed = sections(&*state, lock, 0);
+        if missed > 0 {
+            // Sections that no program ran for: whoever looks for their records finds none.
+            (*state).seq = lock;
+            (*state).version += missed;
+        }
         let mut entry = IterEntry {
             version: (*state).version,
             space: (*state).space,

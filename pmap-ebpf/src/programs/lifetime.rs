@@ -11,7 +11,7 @@ use pmap_ebpf::{Exit, Header, Space, SpaceState, flags, kinds};
 use super::{
     emit,
     kernel::{config, current, half, numbers, pointer, word},
-    maps::{GROUPS, SPACES, add_space, space},
+    maps::{GROUPS, SPACES, add_space, lock_seq, slots, space},
     section,
 };
 
@@ -47,11 +47,11 @@ unsafe fn announce(space: Space, id: u64, flags: u32, state: Option<&mut SpaceSt
 
 /// Begins to follow `mm`: says so, then sends its whole state.
 #[inline(always)]
-unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32) {
+unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32, slot: u32) {
     let id = next_space();
-    let state = SpaceState { space: id, ..SpaceState::default() };
     // SAFETY: trusted pointers; the entry of this address space.
     unsafe {
+        let state = SpaceState { space: id, seq: lock_seq(mm), ..SpaceState::default() };
         let Some(kept) = add_space(mm, &state) else { return };
         let space = Space {
             owner: numbers(task).0,
@@ -61,13 +61,26 @@ unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32) {
             key: mm as u64,
         };
         announce(space, id, flags, Some(&mut *kept));
-        section::dump(mm, flags);
+        section::dump(mm, flags, slot);
     }
 }
 
 /// `sched_process_exec(task, old_pid, bprm)`: the new image is in place and has one thread.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub(super) fn exec(ctx: BtfTracePointContext) -> i32 {
+fn exec(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_exec(&ctx, slots::EXEC) }
+}
+
+/// The second copy, for what the first did not run for: see [`super::maps::sections`].
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_exec(&ctx, slots::EXEC + slots::AGAIN) }
+}
+
+#[inline(always)]
+unsafe fn on_exec(ctx: &BtfTracePointContext, slot: u32) -> i32 {
     // SAFETY: the arguments of this tracepoint.
     unsafe {
         let task = ctx.as_ptr().cast::<*const u8>().read_volatile();
@@ -76,14 +89,31 @@ pub(super) fn exec(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         let mm = pointer(task, config!(task_mm));
-        begin(task, mm, 0, 0);
+        // An older entry is one of an address space that ended unseen.
+        if slot >= slots::AGAIN && space(mm).is_some_and(|state| (*state).version == 0) {
+            return 0;
+        }
+        begin(task, mm, 0, 0, slot);
     }
     0
 }
 
 /// `sched_process_fork(parent, child)`: the child has not run yet.
 #[btf_tracepoint(function = "sched_process_fork")]
-pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
+fn fork(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_fork(&ctx, slots::FORK) }
+}
+
+/// The second copy, as [`exec_again`].
+#[btf_tracepoint(function = "sched_process_fork")]
+fn fork_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_fork(&ctx, slots::FORK + slots::AGAIN) }
+}
+
+#[inline(always)]
+unsafe fn on_fork(ctx: &BtfTracePointContext, slot: u32) -> i32 {
     // SAFETY: the arguments of this tracepoint.
     unsafe {
         let parent = ctx.as_ptr().cast::<*const u8>().read_volatile();
@@ -94,13 +124,13 @@ pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
         }
         let child = ctx.as_ptr().cast::<*const u8>().add(1).read_volatile();
         let child_group = half(child, config!(task_tgid));
-        if child_group == group {
+        if child_group == group || slot >= slots::AGAIN && GROUPS.get(&child_group).is_some() {
             return 0;
         }
         let _ = GROUPS.insert(&child_group, &how, 0);
         let mm = pointer(child, config!(task_mm));
         if mm as u64 != word(parent, config!(task_mm)) && !mm.is_null() {
-            begin(child, mm, numbers(parent).0, flags::FORK);
+            begin(child, mm, numbers(parent).0, flags::FORK, slot);
         } else {
             // vfork, or a clone that shares: no new address space, but a process that may exec.
             let space = Space {
@@ -118,7 +148,18 @@ pub(super) fn fork(ctx: BtfTracePointContext) -> i32 {
 
 /// `exit_mmap(mm)`: its last user is gone.
 #[btf_tracepoint(function = "exit_mmap")]
-pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
+fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
+    on_exit_mmap(&ctx)
+}
+
+/// The second copy, as [`exec_again`].
+#[btf_tracepoint(function = "exit_mmap")]
+fn exit_mmap_again(ctx: BtfTracePointContext) -> i32 {
+    on_exit_mmap(&ctx)
+}
+
+#[inline(always)]
+fn on_exit_mmap(ctx: &BtfTracePointContext) -> i32 {
     // SAFETY: the argument of this tracepoint.
     let mm = unsafe { ctx.as_ptr().cast::<*const u8>().read_volatile() };
     // SAFETY: a trusted pointer.
@@ -137,7 +178,18 @@ pub(super) fn exit_mmap(ctx: BtfTracePointContext) -> i32 {
 
 /// `sched_process_exit(task)`: of interest when it is the last thread of its group.
 #[btf_tracepoint(function = "sched_process_exit")]
-pub(super) fn exit(ctx: BtfTracePointContext) -> i32 {
+fn exit(ctx: BtfTracePointContext) -> i32 {
+    on_exit(&ctx)
+}
+
+/// The second copy, as [`exec_again`].
+#[btf_tracepoint(function = "sched_process_exit")]
+fn exit_again(ctx: BtfTracePointContext) -> i32 {
+    on_exit(&ctx)
+}
+
+#[inline(always)]
+fn on_exit(ctx: &BtfTracePointContext) -> i32 {
     // SAFETY: the argument of this tracepoint.
     unsafe {
         let task = ctx.as_ptr().cast::<*const u8>().read_volatile();

@@ -3,7 +3,7 @@
 //! Right only while nobody writes: inside a write section, or where the address space has one
 //! thread and that thread is here.
 //!
-//! All state is in this CPU's scratch: the stack of all nested functions together has 512 bytes.
+//! All state is in the program's scratch: the stack of all nested functions together has 512 bytes.
 
 use core::ffi::c_void;
 
@@ -68,9 +68,10 @@ pub(super) struct Scan {
 }
 
 /// One level down.
-unsafe extern "C" fn descend(_: u32, _: *mut c_void) -> i64 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-    // SAFETY: this CPU's scratch.
+unsafe extern "C" fn descend(_: u32, slot: *mut u32) -> i64 {
+    // SAFETY: the caller's, on its stack.
+    let Some(scratch) = SCRATCH.get_ptr_mut(unsafe { *slot }) else { return 1 };
+    // SAFETY: this program's scratch.
     let walk = unsafe { &mut (*scratch).walk };
     let kind = (walk.node >> 3) & 15;
     let node = walk.node & !NODE_MASK;
@@ -121,25 +122,27 @@ unsafe extern "C" fn descend(_: u32, _: *mut c_void) -> i64 {
 /// and not for every caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn find() -> u32 {
-    let mut nothing = 0u64;
+pub(super) extern "C" fn find(slot: u32) -> u32 {
+    let mut slot = slot;
     // SAFETY: the callback has the helper's form.
     unsafe {
-        bpf_loop(MAX_HEIGHT, descend as *mut c_void, (&raw mut nothing).cast::<c_void>(), 0) as u32
+        bpf_loop(MAX_HEIGHT, descend as *mut c_void, (&raw mut slot).cast::<c_void>(), 0) as u32
     }
 }
 
 /// One mapping or gap further: in the same leaf, or in the next.
-unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return 1 };
-    // SAFETY: this CPU's scratch.
+unsafe extern "C" fn step(_: u32, slot: *mut u32) -> i64 {
+    // SAFETY: the caller's, on its stack.
+    let slot = unsafe { *slot };
+    let Some(scratch) = SCRATCH.get_ptr_mut(slot) else { return 1 };
+    // SAFETY: this program's scratch.
     let (scan, walk) = unsafe { (&mut (*scratch).scan, &mut (*scratch).walk) };
     if scan.leaf == 0 {
         walk.node = scan.root;
         walk.index = scan.cursor;
         walk.min = 0;
         walk.max = u64::MAX;
-        find();
+        find(slot);
         scan.leaf = walk.node & !NODE_MASK;
         scan.leaf_max = walk.max;
         scan.offset = walk.offset;
@@ -148,9 +151,9 @@ unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
             scan.lo = walk.min;
         }
     }
-    let slot = word_at(scan.leaf + u64::from(config!(range_slot)) + scan.offset * 8);
+    let entry = word_at(scan.leaf + u64::from(config!(range_slot)) + scan.offset * 8);
     // Pointers to mappings are aligned; `XA_ZERO_ENTRY` and the like are not.
-    if slot != 0 && slot & 3 == 0 {
+    if entry != 0 && entry & 3 == 0 {
         let place = scan.count as usize;
         if place >= SECTION_VMAS {
             scan.truncated = 1;
@@ -158,9 +161,9 @@ unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
         }
         // SAFETY: a place that was just checked.
         let vma = unsafe { &mut (*scratch).vmas[place] };
-        vma_at(slot, vma);
+        vma_at(entry, vma);
         if vma.kind != vma_kinds::ANON && vma.kind != vma_kinds::SPECIAL {
-            emit::send_name(place as u32);
+            emit::send_name(place as u32, slot);
         }
         scan.count += 1;
     }
@@ -178,19 +181,19 @@ unsafe extern "C" fn step(_: u32, _: *mut c_void) -> i64 {
 /// Goes through mappings and gaps; a function of its own, as [`find`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn scan_all() -> u32 {
-    let mut nothing = 0u64;
+pub(super) extern "C" fn scan_all(slot: u32) -> u32 {
+    let mut slot = slot;
     let steps = 4 * SECTION_VMAS as u32;
     // SAFETY: as in `find`.
-    unsafe { bpf_loop(steps, step as *mut c_void, (&raw mut nothing).cast::<c_void>(), 0) as u32 }
+    unsafe { bpf_loop(steps, step as *mut c_void, (&raw mut slot).cast::<c_void>(), 0) as u32 }
 }
 
 /// Reads the mappings and gaps from the one that holds `first` to the one that holds `last` into
-/// this CPU's scratch. `None` never: the verifier does not know that there is a scratch.
+/// a program's scratch. `None` never: the verifier does not know that there is a scratch.
 #[inline(always)]
-pub(super) fn scan(root: u64, first: u64, last: u64) -> Option<&'static Scan> {
-    let scratch = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: this CPU's scratch.
+pub(super) fn scan(slot: u32, root: u64, first: u64, last: u64) -> Option<&'static Scan> {
+    let scratch = SCRATCH.get_ptr_mut(slot)?;
+    // SAFETY: this program's scratch.
     let scan = unsafe { &mut (*scratch).scan };
     scan.root = root;
     scan.cursor = first;
@@ -202,7 +205,7 @@ pub(super) fn scan(root: u64, first: u64, last: u64) -> Option<&'static Scan> {
         (&raw mut scan.truncated).write_volatile(0);
         (&raw mut scan.leaf).write_volatile(0);
     }
-    scan_all();
+    scan_all(slot);
     if scan.cursor <= last && scan.cursor != u64::MAX {
         scan.truncated = 1;
     }

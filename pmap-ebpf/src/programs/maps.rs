@@ -1,7 +1,7 @@
 //! What lives between two calls of a program.
 
 use super::{
-    kernel::{config, word},
+    kernel::{config, half, word},
     maple::{Scan, Walk},
 };
 use aya_ebpf::{
@@ -51,6 +51,32 @@ pub(super) unsafe fn space(mm: *const u8) -> Option<*mut SpaceState> {
     SPACES.get_ptr_mut(&(mm as u64))
 }
 
+/// What `mm_lock_seq` will be after the open write section, or is, where none is open.
+///
+/// # Safety
+/// As for [`space`].
+#[inline(always)]
+pub(super) unsafe fn lock_seq(mm: *const u8) -> u64 {
+    if config!(mm_lock_seq) == 0 {
+        return 0;
+    }
+    // SAFETY: as the caller says.
+    let now = unsafe { half(mm, config!(mm_lock_seq)) };
+    // Raised when the lock is taken for writing, and when it is let go: `include/linux/mmap_lock.h`.
+    u64::from(now.wrapping_add(now & 1))
+}
+
+/// Write sections since the last one that `state` knows: more than one where a program did not run,
+/// which since 7.0 happens while another thread is preempted inside it on this CPU
+/// (`bpf_prog_get_recursion_context` of `include/linux/bpf.h`). Without `mm_lock_seq`, `known`.
+#[inline(always)]
+pub(super) fn sections(state: &SpaceState, seq: u64, known: u64) -> u64 {
+    if config!(mm_lock_seq) == 0 {
+        return known;
+    }
+    u64::from((seq as u32).wrapping_sub(state.seq as u32) >> 1)
+}
+
 /// Begins to follow an address space; `None` where there is no room.
 ///
 /// # Safety
@@ -95,9 +121,21 @@ pub(super) struct Scratch {
     pub walk: Walk,
 }
 
-/// One for each CPU: tracing programs run with preemption off and do not nest.
+/// Slots of [`SCRATCH`] and [`NAME_SCRATCH`], one a program: a program runs once a CPU at a time, but
+/// since 7.0 another one may run while it is preempted.
+pub(super) mod slots {
+    pub(in super::super) const RELEASED: u32 = 0;
+    pub(in super::super) const ACQUIRED: u32 = 1;
+    pub(in super::super) const EXEC: u32 = 2;
+    pub(in super::super) const FORK: u32 = 3;
+    /// Added for the second copy of a program.
+    pub(in super::super) const AGAIN: u32 = 4;
+    pub(super) const COUNT: u32 = 8;
+}
+
+/// One for each program and CPU.
 #[map]
-pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(slots::COUNT, 0);
 
 /// A name's record while it is put together.
 #[repr(C)]
@@ -108,9 +146,10 @@ pub(super) struct NameScratch {
     pub name: Name,
 }
 
-/// One for each CPU.
+/// One for each program and CPU.
 #[map]
-pub(super) static NAME_SCRATCH: PerCpuArray<NameScratch> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static NAME_SCRATCH: PerCpuArray<NameScratch> =
+    PerCpuArray::with_max_entries(slots::COUNT, 0);
 
 /// Files whose name was sent already: dentry, then inode and generation.
 #[map]

@@ -21,7 +21,7 @@ use super::{
         word,
     },
     maple,
-    maps::{SCRATCH, space},
+    maps::{SCRATCH, lock_seq, sections, slots, space},
 };
 
 const PAGE: u64 = 4096;
@@ -56,21 +56,28 @@ unsafe fn mm(ctx: &BtfTracePointContext) -> *const u8 {
 #[btf_tracepoint(function = "mmap_lock_released")]
 fn released(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_release(&ctx, argument::<1>(&ctx)) }
+    unsafe { on_release(&ctx, argument::<1>(&ctx), slots::RELEASED) }
+}
+
+/// The second copy, for what the first did not run for: see [`sections`].
+#[btf_tracepoint(function = "mmap_lock_released")]
+fn released_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_release(&ctx, argument::<1>(&ctx), slots::RELEASED + slots::AGAIN) }
 }
 
 /// As [`released`], `(mm, memcg_path, write)`.
 #[btf_tracepoint(function = "mmap_lock_released")]
 fn released_memcg(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_release(&ctx, argument::<2>(&ctx)) }
+    unsafe { on_release(&ctx, argument::<2>(&ctx), slots::RELEASED) }
 }
 
 #[inline(always)]
-unsafe fn on_release(ctx: &BtfTracePointContext, write: u64) -> i32 {
+unsafe fn on_release(ctx: &BtfTracePointContext, write: u64, slot: u32) -> i32 {
     if write & 255 != 0 {
         // SAFETY: as the callers say.
-        unsafe { ended(mm(ctx), 0) };
+        unsafe { ended(mm(ctx), 0, slot) };
     }
     0
 }
@@ -79,26 +86,34 @@ unsafe fn on_release(ctx: &BtfTracePointContext, write: u64) -> i32 {
 #[btf_tracepoint(function = "mmap_lock_acquire_returned")]
 fn acquired(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_acquire(&ctx, argument::<1>(&ctx), argument::<2>(&ctx)) }
+    unsafe { on_acquire(&ctx, argument::<1>(&ctx), argument::<2>(&ctx), slots::ACQUIRED) }
+}
+
+/// The second copy, as [`released_again`].
+#[btf_tracepoint(function = "mmap_lock_acquire_returned")]
+fn acquired_again(ctx: BtfTracePointContext) -> i32 {
+    let slot = slots::ACQUIRED + slots::AGAIN;
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_acquire(&ctx, argument::<1>(&ctx), argument::<2>(&ctx), slot) }
 }
 
 /// As [`acquired`], `(mm, memcg_path, write, success)`.
 #[btf_tracepoint(function = "mmap_lock_acquire_returned")]
 fn acquired_memcg(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments of this tracepoint.
-    unsafe { on_acquire(&ctx, argument::<2>(&ctx), argument::<3>(&ctx)) }
+    unsafe { on_acquire(&ctx, argument::<2>(&ctx), argument::<3>(&ctx), slots::ACQUIRED) }
 }
 
 /// A reader that was let in cannot find the writer's bit set, unless it is the writer that becomes
 /// one. A reader that was not (a page fault only tries) finds the bit of somebody else.
 #[inline(always)]
-unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64, success: u64) -> i32 {
+unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64, success: u64, slot: u32) -> i32 {
     if write & 255 == 0 && success & 255 != 0 {
         // SAFETY: as the callers say.
         unsafe {
             let mm = mm(ctx);
             if is_write_locked(mm) {
-                ended(mm, flags::DOWNGRADE);
+                ended(mm, flags::DOWNGRADE, slot);
             }
         }
     }
@@ -107,11 +122,24 @@ unsafe fn on_acquire(ctx: &BtfTracePointContext, write: u64, success: u64) -> i3
 
 /// The kernel chose a place for a mapping.
 #[btf_tracepoint(function = "vm_unmapped_area")]
-pub(super) fn unmapped_area(ctx: BtfTracePointContext) -> i32 {
+fn unmapped_area(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_unmapped_area(&ctx) }
+}
+
+/// The second copy, as [`released_again`].
+#[btf_tracepoint(function = "vm_unmapped_area")]
+fn unmapped_area_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
+    unsafe { on_unmapped_area(&ctx) }
+}
+
+#[inline(always)]
+unsafe fn on_unmapped_area(ctx: &BtfTracePointContext) -> i32 {
     // SAFETY: a trusted task; the arguments of this tracepoint.
     unsafe {
         let Some(state) = space(pointer(current(), config!(task_mm))) else { return 0 };
-        let address = argument::<0>(&ctx);
+        let address = argument::<0>(ctx);
         if address & (PAGE - 1) == 0 {
             let info = ctx.as_ptr().cast::<*const u8>().add(1).read_volatile();
             (*state).unmapped = address;
@@ -260,12 +288,18 @@ unsafe fn extents(call: &Call, state: &SpaceState, mm: *const u8) -> (Extent, Ex
 
 /// Says what the section leaves behind.
 #[inline(always)]
-unsafe fn ended(mm: *const u8, how: u32) {
+unsafe fn ended(mm: *const u8, how: u32, slot: u32) {
     // SAFETY: as the caller says.
     let Some(state) = (unsafe { space(mm) }) else { return };
     // SAFETY: the entry of this address space; its write lock is held, so nobody else is here.
     let state = unsafe { &mut *state };
-    let version = state.version + 1;
+    // SAFETY: as the caller says.
+    let seq = unsafe { lock_seq(mm) };
+    let version = state.version + sections(state, seq, 1);
+    if version == state.version {
+        // The first copy was here.
+        return;
+    }
     let task = current();
     // SAFETY: trusted pointers.
     let (call, (first, second, more)) = unsafe {
@@ -276,14 +310,15 @@ unsafe fn ended(mm: *const u8, how: u32) {
     // SAFETY: trusted pointers.
     unsafe {
         if second.lo <= second.hi {
-            report(mm, state, &call, first, flags | flags::MORE);
-            report(mm, state, &call, second, flags);
+            report(mm, state, &call, first, version, flags | flags::MORE, slot);
+            report(mm, state, &call, second, version, flags, slot);
         } else {
-            report(mm, state, &call, first, flags);
+            report(mm, state, &call, first, version, flags, slot);
         }
         state.brk = word(mm, config!(mm_brk));
     }
     state.unmapped = 0;
+    state.seq = seq;
     // Last of all: whoever sees this version finds its record in the ring.
     // SAFETY: a field of the entry.
     unsafe { (&raw mut state.version).write_volatile(version) };
@@ -291,7 +326,15 @@ unsafe fn ended(mm: *const u8, how: u32) {
 
 /// Sends one range of a section.
 #[inline(always)]
-unsafe fn report(mm: *const u8, state: &mut SpaceState, call: &Call, at: Extent, flags: u32) {
+unsafe fn report(
+    mm: *const u8,
+    state: &mut SpaceState,
+    call: &Call,
+    at: Extent,
+    version: u64,
+    flags: u32,
+    slot: u32,
+) {
     let mut flags = flags;
     let (mut count, mut lo, mut hi) = (0, 0, 0);
     if at.lo <= at.hi {
@@ -301,16 +344,18 @@ unsafe fn report(mm: *const u8, state: &mut SpaceState, call: &Call, at: Extent,
         } else {
             // SAFETY: a trusted pointer.
             let root = unsafe { word(mm, config!(mm_root)) };
-            let Some(scan) = maple::scan(root, at.lo.saturating_sub(1), at.hi) else { return };
+            let Some(scan) = maple::scan(slot, root, at.lo.saturating_sub(1), at.hi) else {
+                return;
+            };
             if scan.truncated != 0 {
                 flags |= flags::TRUNCATED;
             }
             (count, lo, hi) = (scan.count as u32, scan.lo, scan.cursor);
         }
     }
-    let told = Told { lo, hi, count, nr: call.nr, class: call.class, version: state.version + 1 };
+    let told = Told { lo, hi, count, nr: call.nr, class: call.class, version };
     // SAFETY: as the caller says.
-    unsafe { finish(mm, &told, flags, state) };
+    unsafe { finish(mm, &told, flags, state, slot) };
 }
 
 /// What a record says beside what the address space says of itself.
@@ -325,13 +370,13 @@ struct Told {
 
 /// Puts the heads before the mappings in the scratch and sends it all.
 #[inline(always)]
-unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState) {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+unsafe fn finish(mm: *const u8, told: &Told, flags: u32, state: &mut SpaceState, slot: u32) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(slot) else { return };
     let mut count = u64::from(told.count);
     if count > SECTION_VMAS as u64 {
         count = SECTION_VMAS as u64;
     }
-    // SAFETY: this CPU's scratch begins with room for both heads; trusted pointers.
+    // SAFETY: this program's scratch begins with room for both heads; trusted pointers.
     unsafe {
         let at = scratch.cast::<u8>();
         emit::head(at.cast(), kinds::SECTION, flags, state.space);
@@ -358,6 +403,7 @@ struct Dump {
     root: u64,
     cursor: u64,
     flags: u32,
+    slot: u32,
 }
 
 unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
@@ -367,7 +413,7 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     let Some(state) = (unsafe { space(dump.mm) }) else { return 1 };
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
-    let Some(scan) = maple::scan(dump.root, dump.cursor, u64::MAX) else { return 1 };
+    let Some(scan) = maple::scan(dump.slot, dump.root, dump.cursor, u64::MAX) else { return 1 };
     let mut flags = dump.flags | flags::INITIAL;
     if scan.truncated != 0 {
         flags |= flags::MORE;
@@ -382,7 +428,7 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     };
     dump.cursor = scan.cursor;
     // SAFETY: a trusted pointer.
-    unsafe { finish(dump.mm, &told, flags, state) };
+    unsafe { finish(dump.mm, &told, flags, state, dump.slot) };
     i64::from(scan.truncated == 0)
 }
 
@@ -391,10 +437,10 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
 /// # Safety
 /// `mm` is a pointer with BTF type `mm_struct`.
 #[inline(always)]
-pub(super) unsafe fn dump(mm: *const u8, flags: u32) {
+pub(super) unsafe fn dump(mm: *const u8, flags: u32, slot: u32) {
     // SAFETY: as the caller says.
     let root = unsafe { word(mm, config!(mm_root)) };
-    let mut dump = Dump { mm, root, cursor: 0, flags };
+    let mut dump = Dump { mm, root, cursor: 0, flags, slot };
     // SAFETY: the callback has the helper's form and the dump outlives the call.
     unsafe {
         bpf_loop(2048, dump_chunk as *mut c_void, (&raw mut dump).cast::<c_void>(), 0);

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use crate::kernel::{self, Fact, Options, Reader, Tracer};
+use crate::kernel::{self, Fact, Reader, Tracer};
 
 /// Says what this kernel allows, and returns the exit status: success where `--follow` works.
 pub fn check() -> ExitCode {
@@ -12,15 +12,16 @@ pub fn check() -> ExitCode {
         crate::proc::kernel_name().unwrap_or_else(|| "an unknown kernel".into()),
         std::env::consts::ARCH,
     );
-    for Fact { name, state, remedy } in kernel::facts() {
+    let options = super::options();
+    for Fact { name, state, remedy } in kernel::facts(options) {
         report += &format!("{name:<44} {state}\n");
         if let Some(remedy) = remedy {
             report += &format!("{:<44} -> {remedy}\n", "");
         }
     }
-    let nested = !crate::proc::in_initial_pid_namespace();
-    report += &format!("{:<44} {}\n", "PID namespace", if nested { "nested" } else { "initial" });
-    let code = match Tracer::start(Options { nested, ..Options::default() }) {
+    let namespace = if options.nested { "nested" } else { "initial" };
+    report += &format!("{:<44} {namespace}\n", "PID namespace");
+    let code = match Tracer::start(options) {
         Ok(tracer) => {
             report += &format!("{:<44} yes\n", "programs load and attach");
             report += match tracer.reader() {

@@ -96,9 +96,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
         ),
         None => None,
     };
-    let mut options =
-        Options { nested: !crate::proc::in_initial_pid_namespace(), ..Options::default() };
-    options.misses_threads = is_before((6, 7));
+    let mut options = options();
     if let Some(kib) = follow.buffer_kib {
         options.ring_bytes = ring_bytes(kib);
     }
@@ -110,7 +108,7 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     let signals = runtime.block_on(async { Signals::catch() })?;
     let tracer = Tracer::start(options).map_err(|e| say(e.to_string()))?;
     let out = session::stdout()?;
-    let mut session = Session::new(tracer, follow, out, colour(follow.color), is_before((6, 6)));
+    let mut session = Session::new(tracer, follow, out, colour(follow.color), is_loose_heap());
     for target in &targets {
         let pid = target.head().pid;
         match session.begin(target) {
@@ -147,6 +145,12 @@ fn start(follow: &Follow) -> Result<ExitCode, Failure> {
     session.summarise();
     session.flush()?;
     Ok(status.map_or(ExitCode::from(missing), target::exit_code))
+}
+
+/// What the running kernel, and the PID namespace that we are in, ask for.
+fn options() -> Options {
+    let nested = !crate::proc::in_initial_pid_namespace();
+    Options { nested, ..Options::of_release(crate::proc::kernel_release()) }
 }
 
 /// Opens the processes that were named, and says what cannot be followed.
@@ -253,6 +257,7 @@ async fn watch(
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
             session.bury();
+            session.make_up_for_missed();
         }
         let pause = if count > 0 { BREATH } else { TICK };
         let stop = tokio::select! {
@@ -270,7 +275,7 @@ async fn watch(
                 false
             }
             Some(()) = signals.list.recv() => {
-                session.pump();
+                session.catch_up();
                 session.list();
                 false
             }
@@ -333,6 +338,7 @@ fn colour(when: Color) -> bool {
     }
 }
 
-fn is_before(release: (u16, u8)) -> bool {
-    crate::proc::kernel_release().is_some_and(|running| running < release)
+/// Before 6.6 `/proc/PID/maps` called more regions `[heap]` (see `live::Space`).
+fn is_loose_heap() -> bool {
+    crate::proc::kernel_release().is_some_and(|release| release < (6, 6))
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Write as _},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{listing, names::Resolver, reconcile::Schedule};
@@ -22,6 +22,9 @@ use crate::{
 const BATCH: usize = 1024;
 /// Records that are taken in before anything else is looked at: writers can be faster than we are.
 const AT_ONCE: usize = 16 * BATCH;
+
+/// Longer than it takes to read a full ring.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// The state of `--follow`.
 pub(super) struct Session<'a> {
@@ -93,11 +96,7 @@ impl<'a> Session<'a> {
     /// are left where that is [`AT_ONCE`].
     pub(super) fn pump(&mut self) -> usize {
         // Versions first: every record of a version that the kernel counts already is in the ring.
-        let versions: Vec<(u64, Option<u64>)> = self
-            .engine
-            .spaces()
-            .map(|space| (space.id, self.versions.get(space.key, space.id)))
-            .collect();
+        let versions = self.kernel_versions();
         let mut total = 0;
         loop {
             let (engine, changes) = (&mut self.engine, &mut self.changes);
@@ -124,6 +123,29 @@ impl<'a> Session<'a> {
         self.engine.tick(now, &mut self.changes);
         self.tell();
         total
+    }
+
+    /// The versions that the kernel counts, by address space; `None` where it has ended.
+    fn kernel_versions(&self) -> Vec<(u64, Option<u64>)> {
+        let spaces = self.engine.spaces();
+        spaces.map(|space| (space.id, self.versions.get(space.key, space.id))).collect()
+    }
+
+    /// Takes in the records of everything that has happened by now, however fast more come; or most
+    /// of it, after a while.
+    pub(super) fn catch_up(&mut self) {
+        let versions = self.kernel_versions();
+        let begin = Instant::now();
+        let is_behind = |engine: &Engine, &(id, version): &(u64, Option<u64>)| {
+            engine.space(id).is_some_and(|space| version.is_some_and(|v| space.version < v))
+        };
+        self.pump();
+        while versions.iter().any(|version| is_behind(&self.engine, version))
+            && begin.elapsed() < CATCH_UP
+            && !self.out.failed()
+        {
+            self.pump();
+        }
     }
 
     /// Takes in all that those who have ended have left.
@@ -286,6 +308,29 @@ impl<'a> Session<'a> {
     pub(super) fn bury(&mut self) {
         let charset = self.follow.snapshot.view.charset;
         self.living.retain(|pid| Target::open(*pid, charset, None).is_some());
+    }
+
+    /// Where programs did not run, looks for what they would have told: sections, and images.
+    pub(super) fn make_up_for_missed(&mut self) {
+        if !self.tracer.has_missed() {
+            return;
+        }
+        tracing::debug!("a program did not run");
+        let owners: BTreeSet<u32> = self.engine.spaces().map(|space| space.owner).collect();
+        for pid in &owners {
+            // One that is gone has nothing to count.
+            let _ = self.tracer.count_again(*pid);
+        }
+        let known = |pid: &u32| self.processes.contains_key(pid) && !owners.contains(pid);
+        let without: Vec<u32> = self.living.iter().copied().filter(known).collect();
+        for pid in without {
+            if let Ok(entries) = self.tracer.follow(pid, self.follow.children)
+                && let Some(id) = self.engine.read(pid, entries)
+                && let Some(space) = self.engine.space_mut(id)
+            {
+                space.lost += 1;
+            }
+        }
     }
 
     /// Writes out what is ready.

@@ -6,8 +6,9 @@ use pmap_ebpf::Config;
 
 use super::{
     btf::Btf,
+    hooks::{HookFacts, hooks},
     layout::{self, ReaderFacts},
-    tracer::probe_allowed,
+    tracer::{Options, probe_allowed},
 };
 
 /// Something that this kernel has or lacks.
@@ -31,7 +32,7 @@ fn yes_or(name: &str, there: bool, remedy: &'static str) -> Fact {
 }
 
 /// Looks at everything that the programs depend on.
-pub fn facts() -> Vec<Fact> {
+pub fn facts(options: Options) -> Vec<Fact> {
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
     let lockdown = lockdown.as_deref().and_then(|text| {
         let (_, rest) = text.split_once('[')?;
@@ -72,7 +73,21 @@ pub fn facts() -> Vec<Fact> {
     let ReaderFacts { cast, probe, .. } = reader;
     facts.push(fact("kfunc bpf_rdonly_cast (6.2)", if cast.is_some() { "yes" } else { "no" }));
     facts.push(fact("helper bpf_probe_read_kernel", if probe { "allowed" } else { "locked down" }));
-    if config.is_ok() {
+    if let (Ok(config), Ok(memcg_path)) = (&config, layout::memcg_path(&types)) {
+        let counted = config.mm_lock_seq != 0;
+        let by = if counted { "the kernel (mm_lock_seq, 6.14)" } else { "the programs" };
+        facts.push(fact("write sections are counted by", by));
+        let preemptible = options.preemptible;
+        let twice =
+            hooks(HookFacts { memcg_path, preemptible, counted }).any(|hook| hook.is_second());
+        facts.push(match (preemptible, twice) {
+            (false, _) => fact("programs may be preempted (7.0)", "no"),
+            (true, true) => fact("programs may be preempted (7.0)", "yes: each is there twice"),
+            (true, false) => Fact {
+                remedy: Some("a kernel with CONFIG_PER_VMA_LOCK"),
+                ..fact("programs may be preempted (7.0)", "yes, and sections may be missed unseen")
+            },
+        });
         let reader = layout::choose_reader(reader);
         facts.push(fact("mappings are read inside a write section by", format!("{reader:?}")));
     }

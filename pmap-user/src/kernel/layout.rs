@@ -127,6 +127,7 @@ pub(super) fn config(btf: &Btf) -> Result<Config, Missing> {
         mm_brk: at("mm_struct", "brk")?,
         mm_start_stack: at("mm_struct", "start_stack")?,
         mm_lock_count: at("mm_struct", "mmap_lock.count")?,
+        mm_lock_seq: btf.member("mm_struct", "mm_lock_seq.sequence").map_or(0, |m| m.offset),
         vma_start: at("vm_area_struct", "vm_start")?,
         vma_end: at("vm_area_struct", "vm_end")?,
         vma_flags: at("vm_area_struct", "vm_flags")?,

@@ -2,6 +2,8 @@
 
 mod btf;
 mod facts;
+mod hooks;
+mod info;
 mod iter;
 mod layout;
 mod object;
@@ -9,6 +11,7 @@ mod syscalls;
 mod tracer;
 
 pub use facts::{Fact, facts, reader_facts};
+pub use hooks::{Hook, HookFacts, hooks};
 pub use layout::{Missing, ReaderFacts, choose_reader, readers};
 pub use pmap_ebpf::Reader;
 pub use tracer::{Options, StartError, Tracer, Versions};

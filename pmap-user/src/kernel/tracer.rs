@@ -18,32 +18,13 @@ use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
 
 use super::{
     btf::Btf,
+    hooks::{Hook, HookFacts, hooks},
+    info,
     iter::VmaIterator,
     layout::{self, Missing, ReaderFacts},
     object, syscalls,
 };
 use crate::record::{IterEntry, Record, decode};
-
-/// Programs and the tracepoints that they hang on.
-type Programs = [(&'static str, &'static str)];
-
-/// For the lock's tracepoints without `memcg_path`.
-const LOCK: &Programs =
-    &[("released", "mmap_lock_released"), ("acquired", "mmap_lock_acquire_returned")];
-
-/// For those with it.
-const LOCK_MEMCG: &Programs =
-    &[("released_memcg", "mmap_lock_released"), ("acquired_memcg", "mmap_lock_acquire_returned")];
-
-/// For the other tracepoints.
-const OTHERS: &Programs = &[
-    ("unmapped_area", "vm_unmapped_area"),
-    ("exit_mmap", "exit_mmap"),
-    ("exec", "sched_process_exec"),
-    ("fork", "sched_process_fork"),
-    ("exit", "sched_process_exit"),
-    ("sys_exit", "sys_exit"),
-];
 
 /// The program that reads mappings on demand.
 const ITERATOR: &str = "task_vma";
@@ -99,11 +80,21 @@ pub struct Options {
     /// Whether this kernel is one whose iterator over a process may miss it when its first thread has
     /// ended: before 6.7.
     pub misses_threads: bool,
+    /// Whether programs on tracepoints may be preempted: see [`HookFacts::preemptible`].
+    pub preemptible: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { ring_bytes: 16 << 20, reader: None, nested: false, misses_threads: false }
+impl Options {
+    /// What is usual on a kernel of this release: what it does is not to be seen otherwise.
+    pub fn of_release(release: Option<(u16, u8)>) -> Self {
+        let is_before = |other| release.is_some_and(|release| release < other);
+        Self {
+            ring_bytes: 16 << 20,
+            reader: None,
+            nested: false,
+            misses_threads: is_before((6, 7)),
+            preemptible: !is_before((7, 0)),
+        }
     }
 }
 
@@ -112,11 +103,15 @@ pub struct Tracer {
     /// Holds the programs and their links.
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
-    spaces: Arc<HashMap<MapData, u64, [u64; 6]>>,
+    spaces: Arc<HashMap<MapData, u64, [u64; 7]>>,
     shared: Array<MapData, u64>,
     iterators: Table<u32, VmaIterator>,
     reader: Reader,
     misses_threads: bool,
+    /// The programs whose not running leaves a gap.
+    last: Vec<OwnedFd>,
+    /// How often they had not run when that was last looked at.
+    missed: u64,
 }
 
 impl Tracer {
@@ -137,11 +132,12 @@ impl Tracer {
             })
         });
         config.reader = reader as u32;
-        let lock = if layout::memcg_path(&types).map_err(StartError::Missing)? {
-            LOCK_MEMCG
-        } else {
-            LOCK
-        };
+        let hooks: Vec<Hook> = hooks(HookFacts {
+            memcg_path: layout::memcg_path(&types).map_err(StartError::Missing)?,
+            preemptible: options.preemptible,
+            counted: config.mm_lock_seq != 0,
+        })
+        .collect();
         let kfunc = cast.unwrap_or(0);
         let aya_types =
             AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
@@ -150,13 +146,15 @@ impl Tracer {
             config.pid_level = own_level(open(&config, kfunc, 4096, &aya_types)?, &aya_types)?;
         }
         let mut ebpf = open(&config, kfunc, options.ring_bytes, &aya_types)?;
-        attach(&mut ebpf, lock, &aya_types)?;
-        tracing::debug!(?reader, level = config.pid_level, "attached");
+        attach(&mut ebpf, &hooks, &aya_types)?;
+        let last = last(&ebpf, &hooks)?;
+        tracing::debug!(?reader, level = config.pid_level, programs = hooks.len(), "attached");
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
         let misses_threads = options.misses_threads;
-        Ok(Self { ebpf, ring, spaces, shared, iterators: Table::new(), reader, misses_threads })
+        let iterators = Table::new();
+        Ok(Self { ebpf, ring, spaces, shared, iterators, reader, misses_threads, last, missed: 0 })
     }
 
     /// How the programs read mappings.
@@ -260,6 +258,22 @@ impl Tracer {
         Versions(Arc::clone(&self.spaces))
     }
 
+    /// Whether a program did not run, since this was last asked, though its tracepoint was passed:
+    /// then what the tables know may be less than there was.
+    pub fn has_missed(&mut self) -> bool {
+        let missed = self.last.iter().map(|fd| info::recursion_misses(fd.as_fd())).sum();
+        missed > std::mem::replace(&mut self.missed, missed)
+    }
+
+    /// Lets the kernel's count of a process's write sections be compared with the programs' own: the
+    /// larger one is then its version.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn count_again(&mut self, pid: u32) -> io::Result<()> {
+        self.read(pid).map(drop)
+    }
+
     /// Records lost outside of any address space.
     pub fn lost(&self) -> u64 {
         self.shared.get(&shared::LOST, 0).unwrap_or(0)
@@ -268,7 +282,7 @@ impl Tracer {
 
 /// The versions of followed address spaces as they stand now.
 #[derive(Clone)]
-pub struct Versions(Arc<HashMap<MapData, u64, [u64; 6]>>);
+pub struct Versions(Arc<HashMap<MapData, u64, [u64; 7]>>);
 
 impl Versions {
     /// Version of the address space with a key and a number; `None` once it ended.
@@ -317,17 +331,31 @@ fn open(config: &Config, kfunc: u32, ring_bytes: u32, types: &AyaBtf) -> Result<
 }
 
 /// Loads the programs, then lets them run.
-fn attach(ebpf: &mut Ebpf, lock: &Programs, types: &AyaBtf) -> Result<(), StartError> {
-    for (name, tracepoint) in lock.iter().chain(OTHERS) {
-        let program: &mut BtfTracePoint = typed(ebpf, name)?;
-        load(name, || program.load(tracepoint, types))?;
+fn attach(ebpf: &mut Ebpf, hooks: &[Hook], types: &AyaBtf) -> Result<(), StartError> {
+    for hook in hooks {
+        let program: &mut BtfTracePoint = typed(ebpf, hook.program)?;
+        load(hook.program, || program.load(hook.tracepoint, types))?;
     }
     load_iterator(ebpf, types)?;
-    for (name, _) in lock.iter().chain(OTHERS) {
-        let program: &mut BtfTracePoint = typed(ebpf, name)?;
-        program.attach().map_err(|e| refused(name, e))?;
+    // A second program after its first: in this order they run.
+    for hook in hooks {
+        let program: &mut BtfTracePoint = typed(ebpf, hook.program)?;
+        program.attach().map_err(|e| refused(hook.program, e))?;
     }
     Ok(())
+}
+
+/// The second programs, or all where there are none.
+fn last(ebpf: &Ebpf, hooks: &[Hook]) -> Result<Vec<OwnedFd>, StartError> {
+    let twice = hooks.iter().any(|hook| hook.is_second());
+    let last = hooks.iter().filter(|hook| !twice || hook.is_second());
+    last.map(|hook| {
+        let program = ebpf.program(hook.program).ok_or(ProgramError::NotLoaded);
+        let fd = program.and_then(|program| Ok(program.fd()?.as_fd().try_clone_to_owned()));
+        let refused = |reason| StartError::Refused { program: hook.program.into(), reason };
+        fd.map_err(|e| refused(chain(&e)))?.map_err(|e| refused(e.to_string()))
+    })
+    .collect()
 }
 
 fn load_iterator(ebpf: &mut Ebpf, types: &AyaBtf) -> Result<(), StartError> {

@@ -14,7 +14,7 @@ use crate::{
 /// Bits of `vm_flags`, `include/linux/mm.h`.
 const VM_MAYSHARE: u64 = 0x80;
 /// How long a record may take from the kernel's count to the ring's end, in ns.
-const LATE: u64 = 50_000_000;
+const LATE: u64 = 250_000_000;
 /// 4 KiB pages: other sizes exist on other machines only.
 const PAGE_SHIFT: u32 = 12;
 
@@ -183,6 +183,10 @@ impl Space {
             return reason.map(|reason| Merged { reason, healed: false });
         }
         self.table.replace(self.incoming_from, u64::MAX, &[], pieces);
+        if self.begun {
+            // Their records would have come before this.
+            self.lost += last.version.saturating_sub(self.version);
+        }
         self.version = self.version.max(last.version);
         self.brk = last.brk;
         let first = !self.begun;

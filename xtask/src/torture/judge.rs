@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use pmap_ebpf::{Header, Section, SyscallResult, Vma, flags};
 use pmap_user::kernel::{Options, Tracer, Versions};
 use pmap_user::live::{Change, Engine, Reason, Space, Totals};
+use pmap_user::proc::kernel_release;
 use pmap_user::record::{Body, Record};
 
 use super::oracle::{self, Row};
@@ -73,7 +74,7 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new() -> Result<Self> {
-        let options = Options { ring_bytes: 256 << 20, ..Options::default() };
+        let options = Options { ring_bytes: 256 << 20, ..Options::of_release(kernel_release()) };
         let tracer = Tracer::start(options).context("cannot follow")?;
         let versions = tracer.versions();
         Ok(Self {
@@ -126,6 +127,13 @@ impl Judge {
             return;
         }
         let begin = Instant::now();
+        if self.tracer.has_missed() {
+            let owners: Vec<u32> = self.engine.spaces().map(|space| space.owner).collect();
+            for pid in owners {
+                // One that is gone has nothing to count.
+                let _ = self.tracer.count_again(pid);
+            }
+        }
         let wanting: Vec<(u64, u32)> = self
             .engine
             .spaces()
