@@ -114,6 +114,16 @@ impl Told {
     }
 }
 
+impl Told {
+    /// Without the numbers of files: the file system may give a new file an old one's inode, or not.
+    fn unnumbered(&self) -> Self {
+        let unnumbered = |(sign, row): &(char, Row)| {
+            (*sign, Row { file: usize::from(row.file != 0), ..row.clone() })
+        };
+        Self { pieces: self.pieces.iter().map(unnumbered).collect(), ..*self }
+    }
+}
+
 /// What stands in each page.
 #[derive(Default)]
 struct Pages(BTreeMap<u64, (u8, u64, usize)>);
@@ -302,7 +312,7 @@ fn compare(one: &Run, other: &Run) {
             continue;
         }
         for (a, b) in a.told.iter().zip(&b.told) {
-            assert_eq!(a, b, "{when}: the streams of {ways}");
+            assert_eq!(a.unnumbered(), b.unnumbered(), "{when}: the streams of {ways}");
         }
         assert_eq!(a.told.len(), b.told.len(), "{when}: the streams of {ways}");
         changes += a.told.len();

@@ -37,6 +37,8 @@ config! {
     reader,
     /// BTF id of `vm_area_struct`: a structure that starts with an `unsigned long`.
     word_type,
+    /// 1 where each program is there twice.
+    twice,
     /// Depth of the PID namespace whose numbers records carry; 0 is the initial one.
     pid_level,
     /// 1 to tell a 32-bit system call by `thread_info.status & TS_COMPAT`.

@@ -93,6 +93,10 @@ pub(super) unsafe fn add_space(mm: *const u8, state: &SpaceState) -> Option<*mut
 #[map]
 pub(super) static GROUPS: HashMap<u32, u32> = HashMap::with_max_entries(8192, 0);
 
+/// Threads whose call's result the first copy of a program has told; the second takes them out.
+#[map]
+pub(super) static TOLD: LruHashMap<u32, u32> = LruHashMap::with_max_entries(8192, 0);
+
 /// Numbers that userspace hands to the iterator, and counters that it takes back.
 #[map]
 pub(super) static SHARED: Array<u64> = Array::with_max_entries(3, 0);

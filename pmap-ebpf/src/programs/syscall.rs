@@ -7,8 +7,8 @@ use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 
 use super::{
     emit,
-    kernel::{class_of, config, current, is_compat, pointer, word},
-    maps::space,
+    kernel::{class_of, config, current, half, is_compat, pointer, word},
+    maps::{TOLD, space},
 };
 
 /// A record on the stack.
@@ -20,7 +20,18 @@ struct Record {
 
 /// `sys_exit(regs, ret)`.
 #[btf_tracepoint(function = "sys_exit")]
-pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    on_exit(&ctx, false)
+}
+
+/// The second copy, for what the first did not run for: see [`super::maps::sections`].
+#[btf_tracepoint(function = "sys_exit")]
+fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
+    on_exit(&ctx, true)
+}
+
+#[inline(always)]
+fn on_exit(ctx: &BtfTracePointContext, again: bool) -> i32 {
     // SAFETY: the arguments of this tracepoint; a trusted task.
     unsafe {
         let regs = ctx.as_ptr().cast::<*const u8>().read_volatile();
@@ -38,6 +49,15 @@ pub(super) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         let mm = pointer(task, config!(task_mm));
         let Some(state) = space(mm) else { return 0 };
         let state = &mut *state;
+        if config!(twice) != 0 {
+            let tid = half(task, config!(task_pid));
+            if !again {
+                let _ = TOLD.insert(&tid, &1, 0);
+            } else if TOLD.get(&tid).is_some() {
+                let _ = TOLD.remove(&tid);
+                return 0;
+            }
+        }
         if class == class::PRCTL {
             // `PR_SET_MM` moves the heap under the read lock alone.
             state.brk = word(mm, config!(mm_brk));

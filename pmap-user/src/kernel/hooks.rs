@@ -49,8 +49,7 @@ const OTHERS: [Hook; 6] = [
     hook("sys_exit", "sys_exit"),
 ];
 
-/// A result that is missed is told to be unknown; everything else has a second program.
-const AGAIN: [Hook; 7] = [
+const AGAIN: [Hook; 8] = [
     hook("released_again", "mmap_lock_released"),
     hook("acquired_again", "mmap_lock_acquire_returned"),
     hook("unmapped_area_again", "vm_unmapped_area"),
@@ -58,6 +57,7 @@ const AGAIN: [Hook; 7] = [
     hook("exec_again", "sched_process_exec"),
     hook("fork_again", "sched_process_fork"),
     hook("exit_again", "sched_process_exit"),
+    hook("sys_exit_again", "sys_exit"),
 ];
 
 /// The hooks to use. While a program is preempted it does not run for anybody else on that CPU, so

@@ -103,7 +103,8 @@ impl VmaIterator {
             let before = entries.len();
             for entry in decode_iter(&buffer[..len]) {
                 let past = entries.last().map_or(0, |entry| entry.vma.end);
-                if entry.vma.start >= past && (!self.all || entry.pid == pid) {
+                // One that begins before that was merged with the last one since: it is newer.
+                if entry.vma.end > past && (!self.all || entry.pid == pid) {
                     entries.push(entry);
                 }
             }

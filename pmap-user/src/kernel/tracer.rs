@@ -138,6 +138,7 @@ impl Tracer {
             counted: config.mm_lock_seq != 0,
         })
         .collect();
+        config.twice = u32::from(hooks.iter().any(Hook::is_second));
         let kfunc = cast.unwrap_or(0);
         let aya_types =
             AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
@@ -347,7 +348,7 @@ fn attach(ebpf: &mut Ebpf, hooks: &[Hook], types: &AyaBtf) -> Result<(), StartEr
 
 /// The second programs, or all where there are none.
 fn last(ebpf: &Ebpf, hooks: &[Hook]) -> Result<Vec<OwnedFd>, StartError> {
-    let twice = hooks.iter().any(|hook| hook.is_second());
+    let twice = hooks.iter().any(Hook::is_second);
     let last = hooks.iter().filter(|hook| !twice || hook.is_second());
     last.map(|hook| {
         let program = ebpf.program(hook.program).ok_or(ProgramError::NotLoaded);

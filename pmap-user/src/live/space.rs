@@ -174,7 +174,8 @@ impl Space {
             let entry = *entry;
             self.incoming.pop_front();
             let region = region(&entry.vma, files);
-            self.table.replace(self.incoming_from, region.end, &[region], pieces);
+            let from = self.incoming_from.min(region.start);
+            self.table.replace(from, region.end, &[region], pieces);
             self.incoming_from = region.end;
             last = Some(entry);
         }

@@ -163,11 +163,12 @@ impl Judge {
     }
 
     /// Reads an address space while its process runs on; compares where the version stood still.
-    pub(super) fn sample(&mut self, (space, key, pid): (u64, u64, u32)) {
+    pub(super) fn sample(&mut self, (space, _, pid): (u64, u64, u32)) {
         let Some(tid) = oracle::living_thread(pid) else { return };
-        let before = self.versions.get(key, space);
+        let before = self.locked_version(space, pid);
         let rows = oracle::read(pid, tid);
-        let after = self.versions.get(key, space);
+        let after = self.locked_version(space, pid);
+        self.tracer.forget(pid);
         if let (Some(rows), Some(version)) = (rows, before)
             && !rows.is_empty()
         {
@@ -177,6 +178,13 @@ impl Judge {
                 self.figures.torn += 1;
             }
         }
+    }
+
+    /// The version of an address space while no write section is open: new kernels read smaps without
+    /// the lock, so that a section may have begun, and changed something, and not be counted yet.
+    fn locked_version(&mut self, space: u64, pid: u32) -> Option<u64> {
+        let first = self.tracer.read(pid).ok()?.first().copied()?;
+        (first.space == space).then_some(first.version)
     }
 
     /// Compares a stopped process. What is in doubt may be read again first.

@@ -212,6 +212,25 @@ fn a_reading_is_merged_in_at_its_version() {
     assert!(is_sure(&engine));
 }
 
+/// Check that a mapping which was merged with one that had been read already is taken in whole.
+#[test]
+fn a_merge_during_a_reading_is_taken_in() {
+    let (a, b, merged) = (vma(10, 2), vma(20, 1), vma(10, 4));
+    let mut engine = engine(&[a, b]);
+    engine.doubt(SPACE, Reason::Drift);
+    let entries = [read_at(0, &[a]), read_at(1, &[merged, b])].concat();
+    engine.read(1, entries);
+    feed(
+        &mut engine,
+        &[
+            section(1, 5, "mmap", (10, 20), &[merged], &[merged, b]),
+            section(2, 5, "mprotect", (20, 21), &[b], &[merged, b]),
+        ],
+    );
+    assert!(is_sure(&engine));
+    assert_eq!(table(&engine), [(10, 14), (20, 21)]);
+}
+
 /// Check that counters which disagree with the table put it in doubt.
 #[test]
 fn counters_are_checked() {
