@@ -4,7 +4,7 @@ mod common;
 mod live;
 
 use common::slowness;
-use live::{Pair, stop};
+use live::{Pair, send, stop};
 
 /// Rounds of each race that are short enough to repeat.
 const ROUNDS: u32 = 4000;
@@ -44,6 +44,21 @@ fn of_eight_threads() {
 #[test]
 fn of_one_thread() {
     race(1);
+}
+
+/// Check that the table can be had while records come faster than they are told.
+#[test]
+fn a_flood_does_not_keep_the_table_waiting() {
+    let mut pair = Pair::start("flood", &["--buffer", "4096"]);
+    let pid = pair.target.pid();
+    // Without end, as far as this test goes.
+    pair.target.tell("race 4 100000000");
+    for _ in 0..3 {
+        assert!(!pair.followed.snapshot(pid).is_empty());
+    }
+    send(libc::SIGKILL, pid);
+    let summary = pair.followed.finish();
+    assert_eq!(summary.value["drift"], 0, "{}", summary.value);
 }
 
 /// Check that what finds no room is counted, said, and put right within a second.

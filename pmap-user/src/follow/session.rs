@@ -307,7 +307,11 @@ impl<'a> Session<'a> {
     /// Processes that ended without a word: their exit was lost, or they were killed before.
     pub(super) fn bury(&mut self) {
         let charset = self.follow.snapshot.view.charset;
-        self.living.retain(|pid| Target::open(*pid, charset, None).is_some());
+        self.living.retain(|pid| {
+            // One that nobody waits for stays in the list, without a thread.
+            let target = Target::open(*pid, charset, None);
+            target.is_some_and(|target| target.living_thread().is_some())
+        });
     }
 
     /// Where programs did not run, looks for what they would have told: sections, and images.
