@@ -54,6 +54,8 @@ pub(super) struct Report {
     keys: crate::model::Keys,
     /// Version of the address space before and after, where it was the same.
     version: Option<u64>,
+    /// `start_stack` before and after, where it was the same: an image is known by it.
+    start_stack: Option<u64>,
     cost: Duration,
     at: Instant,
 }
@@ -89,6 +91,7 @@ fn work(versions: &Versions, all: bool, jobs: &Receiver<Job>, sink: &UnboundedSe
             rows: Vec::new(),
             keys: crate::model::Keys::new(),
             version: None,
+            start_stack: None,
             cost: Duration::ZERO,
             at: begin,
         };
@@ -132,6 +135,11 @@ fn read(report: &mut Report, all: bool) -> Option<()> {
             }),
         });
     }
+    let before = target.head().start_stack;
+    let mut after = Target::open(report.job.pid, Charset::Ascii, None)?;
+    // Where the first thread has ended, only another one's `stat` has it.
+    drop(after.open_survivor_list(List::Maps));
+    report.start_stack = (after.head().start_stack == before).then_some(before);
     target.has_address_space().then_some(())
 }
 
@@ -204,7 +212,8 @@ impl Schedule {
         let id = report.job.space;
         let (files, space) = engine.files_and_space(id);
         let Some(space) = space else { return };
-        if report.rows.is_empty() {
+        // During an exec the list is the new image's while the old address space is still there.
+        if report.rows.is_empty() || report.start_stack != Some(space.start_stack) {
             return;
         }
         self.looked = Some(report.at);
@@ -214,8 +223,8 @@ impl Schedule {
         let comparable = space.is_sure() && report.version == Some(space.version);
         if comparable {
             let differing = differences(&report.rows, files, space);
-            // During an exec the list may be the new image's already, while the old address space
-            // is still there: a difference counts when it is seen twice.
+            // Without randomisation two images may begin alike, and new kernels read the list without
+            // the lock, in the middle of a section: a difference counts when it is seen twice.
             let suspected = std::mem::replace(&mut self.suspected, differing > 0);
             if differing > 0 && !suspected {
                 self.next = Some(Instant::now());
