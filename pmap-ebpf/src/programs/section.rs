@@ -25,6 +25,8 @@ use super::{
 };
 
 const PAGE: u64 = 4096;
+/// No `vm.mmap_min_addr` is greater.
+const LOWEST: u64 = 1 << 20;
 /// `MAP_FIXED` and `MAP_FIXED_NOREPLACE` of `include/uapi/asm-generic/mman-common.h`.
 const MAP_ANY_FIXED: u64 = 0x10 | 0x10_0000;
 /// `MREMAP_FIXED` of `include/uapi/linux/mman.h`.
@@ -224,6 +226,9 @@ unsafe fn call(task: *const u8, mm: *const u8) -> Call {
 fn chosen(state: &SpaceState, hint: u64, len: u64) -> Extent {
     if state.unmapped != 0 {
         Extent::pages(state.unmapped, state.unmapped_len)
+    } else if hint < LOWEST {
+        // Rounded up to `vm.mmap_min_addr` (`round_hint_to_min` of `mm/mmap.c`).
+        Extent { lo: 0, hi: Extent::pages(LOWEST, len).hi }
     } else {
         Extent::pages(hint.saturating_add(PAGE - 1), len)
     }
