@@ -109,6 +109,28 @@ fn the_status_of_a_command() {
     assert_eq!(status("kill -9 $$"), Some(128 + 9));
 }
 
+/// Check that the status is the command's, though its children end after it.
+#[test]
+fn the_status_of_a_command_before_its_children() {
+    let words = ["--follow", "--children", "--", "sh", "-c", "sleep 1 & exit 7"];
+    let begin = Instant::now();
+    assert_eq!(run(&words).status.code(), Some(7));
+    assert!(begin.elapsed() > Duration::from_secs(1), "the child was followed to its end");
+}
+
+/// Check that one signal is enough once the command has ended, whatever its children do.
+#[test]
+fn interrupted_after_its_command() {
+    require_root();
+    let words = ["sh", "-c", "sleep 1000 & exit 7"];
+    let mut followed = Followed::command(&["--children"], &words);
+    while followed.wait(Duration::from_secs(20)).expect("the command ends") != "exit" {}
+    let summary = followed.interrupt();
+    assert_eq!(summary.status, Some(7));
+    let child = summary.changes.iter().find(|change| change["op"] == "fork").expect("a fork");
+    send(libc::SIGKILL, child["child"].as_u64().expect("a PID") as u32);
+}
+
 /// Check that a reader that goes away ends us quietly.
 #[test]
 fn a_closed_pipe() {
@@ -183,9 +205,12 @@ fn stopped_at_its_start() {
     while !done.is_finished() && matches!(ours.try_wait(), Ok(None)) {
         assert_eq!(target.perform("mmap", |_| {}), Outcome::Done);
     }
-    assert!(done.join().is_ok_and(|read| read), "it told a change");
+    let told = done.join().is_ok_and(|read| read);
     let _ = ours.kill();
     let _ = ours.wait();
+    let mut said = String::new();
+    let _ = ours.stderr.take().expect("a pipe").read_to_string(&mut said);
+    assert!(told, "it ended before it told a change: {said}");
 }
 
 /// Check that a process that is killed is told to have been, and ends the following.

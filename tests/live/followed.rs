@@ -18,6 +18,14 @@ const LONG: Duration = Duration::from_secs(60);
 
 const FOLLOW: &[&str] = &["--follow", "--json", "--table"];
 
+/// A live table as it was printed.
+#[derive(Default)]
+struct Listing {
+    mappings: Vec<Mapping>,
+    /// Whether it claims to be the kernel's.
+    is_sure: bool,
+}
+
 /// A running `pmap --follow --json`.
 pub struct Followed {
     child: Child,
@@ -41,7 +49,8 @@ impl Followed {
     pub fn process(pid: u32, options: &[&str]) -> Self {
         let mut followed =
             Self::spawn(Command::new(OURS).args(FOLLOW).args(options).arg(pid.to_string()));
-        followed.first = followed.wait_for_snapshot(pid, LONG).expect("the table at the start");
+        let first = followed.wait_for_snapshot(pid, LONG);
+        followed.first = first.expect("the table at the start").mappings;
         followed
     }
 
@@ -117,7 +126,7 @@ impl Followed {
         None
     }
 
-    fn wait_for_snapshot(&mut self, pid: u32, patience: Duration) -> Option<Vec<Mapping>> {
+    fn wait_for_snapshot(&mut self, pid: u32, patience: Duration) -> Option<Listing> {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -130,7 +139,11 @@ impl Followed {
                 && snapshot["pid"] == pid
             {
                 let mappings = snapshot["mappings"].as_array().expect("a list of mappings");
-                return Some(mappings.iter().map(Mapping::of_json).collect());
+                let live = &snapshot["live"];
+                return Some(Listing {
+                    mappings: mappings.iter().map(Mapping::of_json).collect(),
+                    is_sure: live["behind"] == 0 && live["in_doubt"] == false,
+                });
             }
         }
     }
@@ -143,6 +156,10 @@ impl Followed {
 
     /// The live table of one process, asked for with SIGUSR1; empty where there is none.
     pub fn snapshot(&mut self, pid: u32) -> Vec<Mapping> {
+        self.listing(pid).mappings
+    }
+
+    fn listing(&mut self, pid: u32) -> Listing {
         // What was asked for before, of other processes, comes first: it is written at one go.
         let pause = if self.family { 100 } else { 0 };
         while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(pause)) {
@@ -152,22 +169,28 @@ impl Followed {
         self.wait_for_snapshot(pid, LONG).unwrap_or_default()
     }
 
-    /// Checks that the live table of a stopped process is the kernel's. What the program itself
-    /// holds in doubt it may read again, for a second; that it had to is in the summary.
+    /// Checks that the live table of a stopped process is the kernel's. What it says that it does not
+    /// know yet it may still learn, for a while; and what the program itself finds to be wrong it may
+    /// read again, for a second: that it had to is in the summary.
     #[track_caller]
     pub fn check(&mut self, pid: u32, when: &str) {
         let kernel = super::of_process(pid);
-        let mut ours = self.snapshot(pid);
+        let mut ours = self.listing(pid);
+        let begin = Instant::now();
+        while !ours.is_sure && begin.elapsed() < LONG {
+            ours = self.listing(pid);
+        }
         // From here: before that it had records to take in.
         let deadline = Instant::now() + Duration::from_secs(1) * slowness();
         let mut first = None;
-        while let Some(difference) = maps::difference(&ours, &kernel) {
+        while let Some(difference) = maps::difference(&ours.mappings, &kernel) {
             if Instant::now() > deadline {
                 let last = self.changes.last().map(Value::to_string).unwrap_or_default();
-                maps::assert_same(&ours, &kernel, &format!("{when} (last change: {last:.600})"));
+                let when = format!("{when} (last change: {last:.600})");
+                maps::assert_same(&ours.mappings, &kernel, &when);
             }
             first.get_or_insert_with(|| format!("{when}: at first\n{difference}"));
-            ours = self.snapshot(pid);
+            ours = self.listing(pid);
         }
         self.healed.extend(first);
         // A defect, though the program noticed and put it right.
@@ -178,21 +201,23 @@ impl Followed {
         self.judged = self.changes.len();
     }
 
-    /// Takes in the lines of a while.
-    pub fn wait(&mut self, patience: Duration) {
-        if let Ok(line) = self.lines.recv_timeout(patience) {
-            self.take(line);
-        }
+    /// Takes in a line, if one comes in a while, and gives back its operation.
+    pub fn wait(&mut self, patience: Duration) -> Option<String> {
+        let line = self.lines.recv_timeout(patience).ok()?;
+        let op = line["op"].as_str().unwrap_or_default().to_owned();
+        self.take(line);
+        Some(op)
     }
 
     /// Waits until it ends by itself.
     #[track_caller]
     pub fn finish(mut self) -> Summary {
-        loop {
+        // The summary comes last; the pipe may be held by what it has started.
+        while self.summary.is_none() {
             match self.lines.recv_timeout(LONG) {
                 Ok(line) => drop(self.take(line)),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("pmap does not end"),
+                Err(RecvTimeoutError::Timeout) => self.fail("does not end"),
             }
         }
         let Some(value) = self.summary.take() else { self.fail("ended without a summary") };
@@ -212,13 +237,14 @@ impl Followed {
         self.finish()
     }
 
-    /// Interrupts it twice: the first one is for its command.
+    /// Interrupts it as often as it takes: the first one is for its command, and two that come
+    /// while it is busy are one.
     #[track_caller]
-    pub fn interrupt_twice(self) -> Summary {
-        for _ in 0..2 {
-            // SAFETY: the call takes numbers only. It may have ended with its command.
-            unsafe { libc::kill(self.pid() as i32, libc::SIGINT) };
-            thread::sleep(Duration::from_millis(300));
+    pub fn interrupt_to_the_end(mut self) -> Summary {
+        let begin = Instant::now();
+        while begin.elapsed() < LONG && matches!(self.child.try_wait(), Ok(None)) {
+            send(libc::SIGINT, self.pid());
+            thread::sleep(Duration::from_millis(100));
         }
         self.finish()
     }

@@ -6,6 +6,7 @@ use crate::kernel::{self, Fact, Reader, Tracer};
 
 /// Says what this kernel allows, and returns the exit status: success where `--follow` works.
 pub fn check() -> ExitCode {
+    super::insist();
     let mut report = format!(
         "pmap {} on {} {}\n\n",
         env!("CARGO_PKG_VERSION"),

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::reconcile::Extra;
 use crate::{
     live::{Files, Space},
-    model::{Details, Device, Keys, Mapping, Perms, Process},
+    model::{Details, Device, Keys, Mapping, Perms},
     view::{Output, Renderer},
 };
 
@@ -20,13 +20,12 @@ const GATE: Mapping<'static> = Mapping {
     name: b"[vsyscall]",
 };
 
-/// Prints every mapping. Figures that are not known are handed on as such.
+/// Prints every mapping, below the process's head. Figures that are not known are handed on as such.
 pub(super) fn print<W: Write>(
     space: &Space,
     files: &Files,
     gate: bool,
     extra: &Extra,
-    process: &Process,
     renderer: &mut Renderer,
     out: &mut Output<W>,
 ) {
@@ -34,7 +33,6 @@ pub(super) fn print<W: Write>(
     for key in [&b"Rss"[..], b"Shared_Dirty", b"Private_Dirty"] {
         keys.intern(key);
     }
-    renderer.head(out, process);
     renderer.begin(out);
     for (entry, usage) in space.table.iter_usage() {
         let mapping = space.mapping(&entry, files);

@@ -11,6 +11,7 @@ mod target;
 use std::{
     env,
     io::{self, ErrorKind, IsTerminal as _},
+    os::unix::process::CommandExt as _,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ pub use check::check;
 
 use crate::{
     cli::{Color, Follow},
-    kernel::{Options, Tracer},
+    kernel::{self, Options, Tracer},
     proc::process::Target,
     snapshot::status,
     view::Format,
@@ -38,6 +39,9 @@ use target::Command;
 const BREATH: Duration = Duration::from_millis(1);
 /// Between two looks at what nothing announces: lost records, calls that do not return.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long a start that a signal disturbed is tried again.
+const INSISTENCE: Duration = Duration::from_secs(10);
 
 /// Why `--follow` ended without a summary.
 enum Failure {
@@ -55,6 +59,7 @@ impl From<io::Error> for Failure {
 
 /// Follows processes, and returns the exit status.
 pub fn run(follow: &Follow) -> ExitCode {
+    insist();
     match start(follow) {
         Ok(code) => code,
         Err(Failure::Say(text, code)) => {
@@ -73,6 +78,16 @@ pub fn run(follow: &Follow) -> ExitCode {
             complain(&format!("write error: {text}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Starts this program anew where a signal has spoiled it for this process: see
+/// [`kernel::was_disturbed`]. Goes on where that cannot be, and says later what fails for it.
+fn insist() {
+    if kernel::was_disturbed() && crate::proc::own_age() < INSISTENCE {
+        let mut words = env::args_os();
+        let name = words.next().unwrap_or_default();
+        let _ = std::process::Command::new("/proc/self/exe").arg0(name).args(words).exec();
     }
 }
 
@@ -244,15 +259,12 @@ async fn watch(
         }
         session.flush()?;
         look(session, follow, &reader);
-        let ended = command.as_ref().map(|command| command.ended());
-        if let Some(Some(status)) = ended {
+        let status = command.as_mut().and_then(|command| command.ended());
+        if status.is_some() {
             session.living.remove(&command.as_ref().map_or(0, |c| c.pid()));
-            if session.living.is_empty() {
-                return Ok(Some(status));
-            }
         }
-        if session.living.is_empty() && command.is_none() {
-            return Ok(None);
+        if session.living.is_empty() && (command.is_none() || status.is_some()) {
+            return Ok(status);
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
@@ -285,14 +297,13 @@ async fn watch(
             () = sleep(pause) => false,
         };
         if stop {
-            match &command {
+            match &mut command {
                 // The command decides how it ends; asked twice, we go without it.
-                Some(command) if !told_to_end => {
-                    // SAFETY: a number; our own child.
-                    unsafe { libc::kill(command.pid().cast_signed(), libc::SIGTERM) };
+                Some(command) if status.is_none() && !told_to_end => {
+                    command.terminate();
                     told_to_end = true;
                 }
-                _ => return Ok(None),
+                _ => return Ok(status),
             }
         }
     }

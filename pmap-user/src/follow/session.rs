@@ -15,7 +15,7 @@ use crate::{
     model::Process,
     proc::{process::List, process::Target, query::Names},
     table::{Piece as Verdict, Verdict as Kind},
-    view::{self, Clock, Lines, Output, Piece, Renderer},
+    view::{self, Clock, Lines, Output, Piece, Renderer, Standing},
 };
 
 /// Records that are taken in before their changes are told.
@@ -260,8 +260,7 @@ impl<'a> Session<'a> {
 
     /// Prints every live table, in the format that the options chose.
     pub(super) fn list(&mut self) {
-        let ids: Vec<u64> = self.engine.spaces().map(|space| space.id).collect();
-        for id in ids {
+        for (id, version) in self.kernel_versions() {
             self.resolver.refresh(&mut self.engine, id);
             let Some(space) = self.engine.space(id) else { continue };
             let nobody = Process { pid: space.owner, ..Process::default() };
@@ -270,25 +269,18 @@ impl<'a> Session<'a> {
             let schedule = self.schedules.get(&id);
             let extra = schedule.map_or(&none, |schedule| &schedule.extra);
             let view = &self.follow.snapshot.view;
-            let mut renderer = if self.follow.json {
-                Renderer::json(view)
-            } else {
-                let age = schedule.and_then(|s| s.looked).map(|at| at.elapsed());
-                let sure = if space.is_sure() { "" } else { ", being read again" };
-                let figures = match age {
-                    Some(age) => format!("{:.1} s old", age.as_secs_f64()),
-                    None => "not yet read".into(),
-                };
-                let line = format!(
-                    "# live table of process {}, version {}{sure}; figures of smaps: {figures}\n",
-                    space.owner, space.version,
-                );
-                self.out.row().extend_from_slice(line.as_bytes());
-                Renderer::text(view)
+            let standing = Standing {
+                space: id,
+                version: space.version,
+                behind: version.map_or(0, |version| version.saturating_sub(space.version)),
+                in_doubt: !space.is_sure(),
+                smaps_age: schedule.and_then(|s| s.looked).map(|at| at.elapsed()),
             };
+            let mut renderer =
+                if self.follow.json { Renderer::json(view) } else { Renderer::text(view) };
+            renderer.head_live(&mut self.out, process, &standing);
             let gate = self.resolver.has_gate(id);
-            let files = &self.engine.files;
-            listing::print(space, files, gate, extra, process, &mut renderer, &mut self.out);
+            listing::print(space, &self.engine.files, gate, extra, &mut renderer, &mut self.out);
         }
     }
 

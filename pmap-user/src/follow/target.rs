@@ -19,6 +19,8 @@ pub(super) struct Command {
     go: File,
     /// Gives the error of the exec, or its end when it succeeded.
     failure: File,
+    /// Its wait status: the kernel tells it once.
+    status: Option<i32>,
 }
 
 /// Both ends of a pipe, closed by an exec.
@@ -68,7 +70,7 @@ impl Command {
             // SAFETY: ends the child at once.
             unsafe { libc::_exit(127) };
         }
-        Ok(Self { pid, go, failure })
+        Ok(Self { pid, go, failure, status: None })
     }
 
     /// Its PID.
@@ -87,11 +89,22 @@ impl Command {
     }
 
     /// Its wait status, once it ended.
-    pub(super) fn ended(&self) -> Option<i32> {
-        let mut status = 0;
-        // SAFETY: our own child; the kernel fills in the status.
-        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) };
-        (pid == self.pid).then_some(status)
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        if self.status.is_none() {
+            let mut status = 0;
+            // SAFETY: our own child; the kernel fills in the status.
+            let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) };
+            self.status = (pid == self.pid).then_some(status);
+        }
+        self.status
+    }
+
+    /// Asks it to end, where it has not yet.
+    pub(super) fn terminate(&mut self) {
+        if self.ended().is_none() {
+            // SAFETY: a number; our own child, which nobody else waits for.
+            unsafe { libc::kill(self.pid, libc::SIGTERM) };
+        }
     }
 }
 

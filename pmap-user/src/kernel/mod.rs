@@ -14,4 +14,4 @@ pub use facts::{Fact, facts, reader_facts};
 pub use hooks::{Hook, HookFacts, hooks};
 pub use layout::{Missing, ReaderFacts, choose_reader, readers};
 pub use pmap_ebpf::Reader;
-pub use tracer::{Options, StartError, Tracer, Versions};
+pub use tracer::{Options, StartError, Tracer, Versions, was_disturbed};

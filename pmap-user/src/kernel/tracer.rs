@@ -12,7 +12,7 @@ use aya::{
     Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
     maps::{Array, HashMap, MapData, RingBuf},
     programs::{BtfTracePoint, Iter, ProgramError, ProgramType},
-    sys::{BpfHelper, is_helper_supported},
+    sys::{BpfHelper, is_helper_supported, is_program_supported},
 };
 use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
 
@@ -291,6 +291,14 @@ impl Versions {
         let [version, number, ..] = self.0.get(&key, 0).ok()?;
         (number == space).then_some(version)
     }
+}
+
+/// Whether a signal came in while aya looked at the kernel, which it does once a process: it found that
+/// a program cannot have data, which every kernel that allows programs has had since 5.2. Nothing can
+/// be loaded by this process then.
+pub fn was_disturbed() -> bool {
+    !aya::features().bpf_global_data()
+        && is_program_supported(ProgramType::SocketFilter).unwrap_or(false)
 }
 
 /// Whether `bpf_probe_read_kernel` is allowed: `kernel/trace/bpf_trace.c` asks lockdown. Where the

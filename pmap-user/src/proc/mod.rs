@@ -13,8 +13,9 @@ pub mod text;
 
 pub use sysv::sysv_minor;
 
-use std::io;
+use std::{io, time::Duration};
 
+use procfs::{Current as _, Uptime, process::Process};
 use thiserror::Error;
 
 use crate::model::{Details, Mapping};
@@ -57,4 +58,14 @@ pub fn in_initial_pid_namespace() -> bool {
     const INITIAL: u64 = 0xefff_fffc;
     std::fs::metadata("/proc/self/ns/pid")
         .map_or(true, |meta| std::os::unix::fs::MetadataExt::ino(&meta) == INITIAL)
+}
+
+/// How long ago this process began; not since its last exec. Where `/proc` does not say, long ago.
+pub fn own_age() -> Duration {
+    let age = || {
+        let began = Process::myself().ok()?.stat().ok()?.starttime;
+        let now = Uptime::current().ok()?.uptime_duration();
+        now.checked_sub(Duration::from_secs_f64(began as f64 / procfs::ticks_per_second() as f64))
+    };
+    age().unwrap_or(Duration::MAX)
 }

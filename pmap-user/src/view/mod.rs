@@ -12,11 +12,13 @@ mod number;
 mod output;
 mod packed;
 mod short;
+mod standing;
 mod stream;
 mod stream_json;
 
 pub use json::{SCHEMA, push_json_string};
 pub use output::Output;
+pub use standing::Standing;
 pub use stream::{Clock, Lines, Piece};
 pub use stream_json::{push_change, push_summary};
 
@@ -156,6 +158,25 @@ impl Renderer {
             Self::Short(view) => view.head(out, process),
             Self::Details(_) => short::push_head(out.row(), process),
             Self::Json(view) => view.head(out, process),
+        }
+    }
+
+    /// As [`head`](Self::head), for a live table.
+    pub fn head_live<W: Write>(
+        &mut self,
+        out: &mut Output<W>,
+        process: &Process,
+        standing: &Standing,
+    ) {
+        match self {
+            Self::Short(_) | Self::Details(_) => {
+                standing.push_text(out.row(), process.pid);
+                self.head(out, process);
+            }
+            Self::Json(view) => {
+                view.head(out, process);
+                standing.push_json(out.row());
+            }
         }
     }
 
