@@ -204,6 +204,8 @@ fn stopped_at_its_start() {
     let done = std::thread::spawn(move || lines.read_exact(&mut first).is_ok());
     while !done.is_finished() && matches!(ours.try_wait(), Ok(None)) {
         assert_eq!(target.perform("mmap", |_| {}), Outcome::Done);
+        // Where nothing can be read inside a section, a change is told once nothing else changes.
+        sleep(Duration::from_millis(200));
     }
     let told = done.join().is_ok_and(|read| read);
     let _ = ours.kill();

@@ -263,7 +263,7 @@ async fn watch(
         if status.is_some() {
             session.living.remove(&command.as_ref().map_or(0, |c| c.pid()));
         }
-        if session.living.is_empty() && (command.is_none() || status.is_some()) {
+        if (session.living.is_empty() || told_to_end) && (command.is_none() || status.is_some()) {
             return Ok(status);
         }
         if last_tick.elapsed() >= TICK {

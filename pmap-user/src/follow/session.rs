@@ -23,6 +23,9 @@ const BATCH: usize = 1024;
 /// Records that are taken in before anything else is looked at: writers can be faster than we are.
 const AT_ONCE: usize = 16 * BATCH;
 
+/// Longer than an exec takes from its new address space to its tracepoint.
+const LONG_EXEC: Duration = Duration::from_millis(500);
+
 /// Longer than it takes to read a full ring.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,8 @@ pub(super) struct Session<'a> {
     changes: Vec<Change>,
     /// When an address space may be read again.
     patience: Instant,
+    /// Processes that had no table when programs were found not to have run, and since when.
+    suspects: BTreeMap<u32, Instant>,
     drift: u64,
 }
 
@@ -75,6 +80,7 @@ impl<'a> Session<'a> {
             out,
             changes: Vec::new(),
             patience: Instant::now(),
+            suspects: BTreeMap::new(),
             drift: 0,
         }
     }
@@ -306,27 +312,48 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Where programs did not run, looks for what they would have told: sections, and images.
+    /// Where programs did not run, looks for what they would have told: sections, and images. To be
+    /// called now and then: a process that is found without a table may be in the middle of its exec,
+    /// and is read if it has none [`LONG_EXEC`] later.
     pub(super) fn make_up_for_missed(&mut self) {
-        if !self.tracer.has_missed() {
-            return;
-        }
-        tracing::debug!("a program did not run");
-        let owners: BTreeSet<u32> = self.engine.spaces().map(|space| space.owner).collect();
-        for pid in &owners {
-            // One that is gone has nothing to count.
-            let _ = self.tracer.count_again(*pid);
-        }
-        let known = |pid: &u32| self.processes.contains_key(pid) && !owners.contains(pid);
-        let without: Vec<u32> = self.living.iter().copied().filter(known).collect();
-        for pid in without {
-            if let Ok(entries) = self.tracer.follow(pid, self.follow.children)
+        let without = self.without_table();
+        self.suspects.retain(|pid, _| without.contains(pid));
+        let long = |since: &mut Instant| since.elapsed() > LONG_EXEC;
+        let due: Vec<u32> =
+            self.suspects.extract_if(.., |_, since| long(since)).map(|(pid, _)| pid).collect();
+        for pid in due {
+            let Ok(entries) = self.tracer.follow(pid, self.follow.children) else { continue };
+            // What it has executed meanwhile is in the ring, and what it shares is known.
+            self.pump();
+            if self.without_table().contains(&pid)
+                && entries.first().is_some_and(|e| self.engine.space(e.space).is_none())
                 && let Some(id) = self.engine.read(pid, entries)
                 && let Some(space) = self.engine.space_mut(id)
             {
                 space.lost += 1;
             }
         }
+        if self.tracer.has_missed() {
+            tracing::debug!("a program did not run");
+            let owners: Vec<u32> = self.engine.spaces().map(|space| space.owner).collect();
+            for pid in owners {
+                // One that is gone has nothing to count.
+                let _ = self.tracer.count_again(pid);
+            }
+            for pid in without {
+                self.suspects.entry(pid).or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// The processes that live, have executed something, and have no table of their own.
+    fn without_table(&self) -> BTreeSet<u32> {
+        let mut found = self.living.clone();
+        found.retain(|pid| self.processes.contains_key(pid));
+        for space in self.engine.spaces() {
+            found.remove(&space.owner);
+        }
+        found
     }
 
     /// Writes out what is ready.
