@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pmap_user::kernel::{Options, Reader, Tracer, Versions, reader_facts, readers};
+use pmap_user::kernel::{
+    Options, Reader, Results, Tracer, Versions, choose_results, reader_facts, readers, result_facts,
+};
 use pmap_user::live::{Change, Engine, Op, Reason, Space};
 use pmap_user::model::{Device, Mapping};
 use pmap_user::proc::kernel_release;
@@ -67,7 +69,9 @@ impl Numbers {
     fn row(&mut self, mapping: &Mapping<'_>) -> Row {
         let Mapping { start, end, perms, offset, device, inode, name } = *mapping;
         let next = self.0.len() + 1;
-        let file = if inode == 0 { 0 } else { *self.0.entry((device, inode)).or_insert(next) };
+        // The first System V segment has the inode 0.
+        let is_file = (device, inode) != (Device { major: 0, minor: 0 }, 0);
+        let file = if is_file { *self.0.entry((device, inode)).or_insert(next) } else { 0 };
         let name = name.escape_ascii().to_string();
         Row { range: start..end, perms: perms.bits(), offset, file, name }
     }
@@ -354,6 +358,21 @@ fn check(flags: &[&str]) {
     }
     assert_eq!(runs.iter().map(|run| run.reader).collect::<Vec<_>>(), allowed);
     let options = Options::of_release(kernel_release());
+    let chosen = choose_results(result_facts().expect("the kernel shows types"));
+    eprintln!("results come from {chosen:?}");
+    for results in [Results::Functions, Results::SysExit] {
+        match Tracer::start(Options { results: Some(results), ..options }) {
+            Ok(tracer) => {
+                let run = run(tracer.reader(), tracer, &program);
+                eprintln!("{results:?}:");
+                compare(&runs[0], &run);
+            }
+            Err(error) => {
+                eprintln!("{results:?} is refused here: {error}");
+                assert_ne!(chosen, results);
+            }
+        }
+    }
     if !options.preemptible {
         // Second programs, where the first has always run: they add nothing.
         let tracer = Tracer::start(Options { preemptible: true, ..options });

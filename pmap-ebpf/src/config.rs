@@ -37,7 +37,7 @@ config! {
     reader,
     /// BTF id of `vm_area_struct`: a structure that starts with an `unsigned long`.
     word_type,
-    /// 1 where each program is there twice.
+    /// 1 where `sys_exit` has a second program.
     twice,
     /// Depth of the PID namespace whose numbers records carry; 0 is the initial one.
     pid_level,

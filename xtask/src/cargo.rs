@@ -1,5 +1,6 @@
 //! Asking the stock cargo to build, and where it put what it built.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -36,17 +37,15 @@ pub(crate) fn programs(cargo: &mut Command) -> Result<Vec<Program>> {
     Ok(found)
 }
 
-/// The optimised `pmap` of this checkout, built where it is not up to date.
+/// The optimised `pmap` of this checkout, built where it is not up to date. In a machine without a
+/// checkout, the one that lies beside this program.
 pub(crate) fn release_pmap() -> Result<PathBuf> {
+    let Ok(root) = workspace::root() else {
+        let program = env::current_exe().context("cannot find this program")?;
+        return Ok(program.with_file_name("pmap"));
+    };
     let mut cargo = Command::new(workspace::cargo());
-    cargo.current_dir(workspace::root()?).args([
-        "build",
-        "--release",
-        "--package",
-        "pmap-user",
-        "--bin",
-        "pmap",
-    ]);
+    cargo.current_dir(root).args(["build", "--release", "--package", "pmap-user", "--bin", "pmap"]);
     let programs = programs(&mut cargo)?;
     let pmap = programs.into_iter().find(|program| program.name == "pmap");
     Ok(pmap.context("cargo built no program named pmap")?.file)

@@ -13,9 +13,10 @@ pub(crate) fn root() -> Result<PathBuf> {
     Ok(root.to_path_buf())
 }
 
-/// Where benchmarks keep their files; made where it is not there.
+/// Where benchmarks keep their files, in a machine without a checkout among the temporary ones; made
+/// where it is not there.
 pub(crate) fn bench_folder() -> Result<PathBuf> {
-    let folder = root()?.join("target/bench");
+    let folder = root().map_or_else(|_| env::temp_dir(), |root| root.join("target/bench"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

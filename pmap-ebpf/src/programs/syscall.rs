@@ -1,8 +1,15 @@
 //! A watched system call returns: its arguments still stand in the saved registers.
+//!
+//! Either its function is watched, or the tracepoint that every call of the machine passes.
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{EbpfContext as _, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::bpf_task_pt_regs,
+    macros::{btf_tracepoint, kretprobe},
+    programs::{BtfTracePointContext, RetProbeContext},
+};
 use pmap_ebpf::{Header, SyscallResult, class, flags, kinds};
 
 use super::{
@@ -18,23 +25,55 @@ struct Record {
     result: SyscallResult,
 }
 
+/// Which of the programs is at work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The only one.
+    Only,
+    /// The only one, or the first of two.
+    First,
+    /// The second copy, for what the first did not run for: see [`super::maps::sections`].
+    Again,
+}
+
 /// `sys_exit(regs, ret)`.
 #[btf_tracepoint(function = "sys_exit")]
 fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    on_exit(&ctx, false)
+    on_exit(&ctx, Turn::First)
 }
 
-/// The second copy, for what the first did not run for: see [`super::maps::sections`].
+/// See [`Turn::Again`].
 #[btf_tracepoint(function = "sys_exit")]
 fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
-    on_exit(&ctx, true)
+    on_exit(&ctx, Turn::Again)
 }
 
 #[inline(always)]
-fn on_exit(ctx: &BtfTracePointContext, again: bool) -> i32 {
-    // SAFETY: the arguments of this tracepoint; a trusted task.
+fn on_exit(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    // SAFETY: the arguments of this tracepoint.
     unsafe {
         let regs = ctx.as_ptr().cast::<*const u8>().read_volatile();
+        let ret = ctx.as_ptr().cast::<i64>().add(1).read_volatile();
+        tell(regs, ret, turn)
+    }
+}
+
+/// The function of a watched call returns: on kernels where one link watches them all.
+#[kretprobe]
+fn returned(ctx: RetProbeContext) -> u32 {
+    // SAFETY: the registers that a trusted task, the current one, entered the kernel with.
+    unsafe {
+        let regs: *const u8 = bpf_task_pt_regs(current().cast_mut().cast()) as *const u8;
+        tell(regs, ctx.ret(), Turn::Only) as u32
+    }
+}
+
+/// # Safety
+/// `regs` is a pointer with BTF type `pt_regs`, to those that the thread entered the kernel with.
+#[inline(always)]
+unsafe fn tell(regs: *const u8, ret: i64, turn: Turn) -> i32 {
+    // SAFETY: as the caller says; a trusted task.
+    unsafe {
         let nr = word(regs, config!(regs_nr)) as i32;
         // Most calls are watched in neither form: no more is asked of those.
         if class_of(nr, false) | class_of(nr, true) == class::NONE {
@@ -49,9 +88,9 @@ fn on_exit(ctx: &BtfTracePointContext, again: bool) -> i32 {
         let mm = pointer(task, config!(task_mm));
         let Some(state) = space(mm) else { return 0 };
         let state = &mut *state;
-        if config!(twice) != 0 {
+        if turn != Turn::Only && config!(twice) != 0 {
             let tid = half(task, config!(task_pid));
-            if !again {
+            if turn == Turn::First {
                 let _ = TOLD.insert(&tid, &1, 0);
             } else if TOLD.get(&tid).is_some() {
                 let _ = TOLD.remove(&tid);
@@ -62,7 +101,6 @@ fn on_exit(ctx: &BtfTracePointContext, again: bool) -> i32 {
             // `PR_SET_MM` moves the heap under the read lock alone.
             state.brk = word(mm, config!(mm_brk));
         }
-        let ret = ctx.as_ptr().cast::<i64>().add(1).read_volatile();
         let (flags, args) = if compat {
             let args = [
                 word(regs, config!(compat_a0)) & 0xffff_ffff,

@@ -57,12 +57,12 @@ impl Btf {
     ///
     /// # Errors
     /// When the file cannot be read, or is not BTF of this machine's byte order.
-    pub(super) fn read(wanted: &[&str]) -> io::Result<Self> {
+    pub(super) fn read(wanted: &[String]) -> io::Result<Self> {
         Self::parse(fs::read(PATH)?, wanted)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    fn parse(bytes: Vec<u8>, wanted: &[&str]) -> Option<Self> {
+    fn parse(bytes: Vec<u8>, wanted: &[String]) -> Option<Self> {
         let wanted: HashSet<&[u8]> = wanted.iter().map(|name| name.as_bytes()).collect();
         let longest = wanted.iter().map(|name| name.len()).max().unwrap_or(0);
         let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));

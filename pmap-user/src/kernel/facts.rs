@@ -8,6 +8,7 @@ use super::{
     btf::Btf,
     hooks::{HookFacts, hooks},
     layout::{self, ReaderFacts},
+    returns::{self, ResultFacts, Results, choose_results},
     tracer::{Options, probe_allowed},
 };
 
@@ -78,8 +79,9 @@ pub fn facts(options: Options) -> Vec<Fact> {
         let by = if counted { "the kernel (mm_lock_seq, 6.14)" } else { "the programs" };
         facts.push(fact("write sections are counted by", by));
         let preemptible = options.preemptible;
-        let twice =
-            hooks(HookFacts { memcg_path, preemptible, counted }).any(|hook| hook.is_second());
+        let results = Results::SysExit;
+        let twice = hooks(HookFacts { memcg_path, preemptible, counted, results })
+            .any(|hook| hook.is_second());
         facts.push(match (preemptible, twice) {
             (false, _) => fact("programs may be preempted (7.0)", "no"),
             (true, true) => fact("programs may be preempted (7.0)", "yes: each is there twice"),
@@ -91,7 +93,35 @@ pub fn facts(options: Options) -> Vec<Fact> {
         let reader = layout::choose_reader(reader);
         facts.push(fact("mappings are read inside a write section by", format!("{reader:?}")));
     }
+    facts.extend(about_results(&types));
     facts
+}
+
+/// Why results come from where they do.
+fn about_results(types: &Btf) -> [Fact; 2] {
+    let facts = returns::facts(types);
+    let ResultFacts { link, counted, known, preempted } = facts;
+    let state = if !link {
+        "no"
+    } else if !counted {
+        "yes, but returns are missed unseen before 6.7"
+    } else if !known {
+        "yes, but not all functions are known"
+    } else if preempted {
+        "yes, but they may be missed: a kernel that preempts, or does not tell"
+    } else {
+        "yes"
+    };
+    [
+        fact("one link for many functions (CONFIG_FPROBE)", state),
+        fact(
+            "results of system calls come from",
+            match choose_results(facts) {
+                Results::Functions => "the watched functions: other calls cost nothing",
+                Results::SysExit => "the tracepoint sys_exit, which every call passes",
+            },
+        ),
+    ]
 }
 
 /// The facts that decide how mappings are read inside a write section.
@@ -101,6 +131,14 @@ pub fn facts(options: Options) -> Vec<Fact> {
 pub fn reader_facts() -> io::Result<ReaderFacts> {
     let types = Btf::read(&layout::wanted())?;
     Ok(deciding(&types, layout::config(&types).ok().as_ref()))
+}
+
+/// The facts that decide where results come from.
+///
+/// # Errors
+/// As [`reader_facts`].
+pub fn result_facts() -> io::Result<ResultFacts> {
+    Ok(returns::facts(&Btf::read(&layout::wanted())?))
 }
 
 fn deciding(types: &Btf, config: Option<&Config>) -> ReaderFacts {

@@ -1,5 +1,7 @@
 //! Which programs hang on which tracepoints: a function of what the kernel is.
 
+use super::returns::Results;
+
 /// What decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HookFacts {
@@ -10,6 +12,8 @@ pub struct HookFacts {
     pub preemptible: bool,
     /// Whether the kernel counts write sections itself: `mm_lock_seq` is a `seqcount_t` (6.14).
     pub counted: bool,
+    /// Where results come from.
+    pub results: Results,
 }
 
 /// A program and the tracepoint that it hangs on.
@@ -25,6 +29,11 @@ impl Hook {
     /// Whether it does what another program did not run for.
     pub fn is_second(&self) -> bool {
         self.program.ends_with("_again")
+    }
+
+    /// Whether it tells results.
+    pub fn tells_results(&self) -> bool {
+        self.tracepoint == "sys_exit"
     }
 }
 
@@ -64,10 +73,13 @@ const AGAIN: [Hook; 8] = [
 /// where that can be each comes twice; the second sees by the kernel's own count of write sections
 /// what the first has done.
 pub fn hooks(facts: HookFacts) -> impl Iterator<Item = Hook> {
-    let HookFacts { memcg_path, preemptible, counted } = facts;
+    let HookFacts { memcg_path, preemptible, counted, results } = facts;
     let lock = if memcg_path { LOCK_MEMCG } else { LOCK };
     let again = if preemptible && counted && !memcg_path { &AGAIN[..] } else { &[] };
-    lock.into_iter().chain(OTHERS).chain(again.iter().copied())
+    lock.into_iter()
+        .chain(OTHERS)
+        .chain(again.iter().copied())
+        .filter(move |hook| results == Results::SysExit || !hook.tells_results())
 }
 
 #[cfg(test)]
@@ -75,7 +87,26 @@ mod tests {
     use super::*;
 
     fn programs(memcg_path: bool, preemptible: bool, counted: bool) -> Vec<&'static str> {
-        hooks(HookFacts { memcg_path, preemptible, counted }).map(|hook| hook.program).collect()
+        let results = Results::SysExit;
+        let facts = HookFacts { memcg_path, preemptible, counted, results };
+        hooks(facts).map(|hook| hook.program).collect()
+    }
+
+    /// Check that nothing hangs on every system call where results come from functions.
+    #[test]
+    fn functions_spare_the_other_calls() {
+        for preemptible in [false, true] {
+            let all = HookFacts {
+                memcg_path: false,
+                preemptible,
+                counted: true,
+                results: Results::SysExit,
+            };
+            let less: Vec<Hook> = hooks(HookFacts { results: Results::Functions, ..all }).collect();
+            let spared: Vec<Hook> = hooks(all).filter(|hook| !less.contains(hook)).collect();
+            assert!(spared.iter().all(|hook| hook.tracepoint == "sys_exit"));
+            assert_eq!(spared.len(), if preemptible { 2 } else { 1 });
+        }
     }
 
     /// Check that each form of the lock's tracepoints has its own programs, once.

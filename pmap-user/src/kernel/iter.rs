@@ -7,14 +7,13 @@ use std::{
     fs::File,
     io::{self, Read as _},
     mem::{size_of, zeroed},
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
+use super::bpf::{self, Command};
 use crate::record::{IterEntry, decode_iter};
 
-/// `BPF_LINK_CREATE`, `BPF_ITER_CREATE` and `BPF_TRACE_ITER` of `include/uapi/linux/bpf.h`.
-const LINK_CREATE: libc::c_long = 28;
-const ITER_CREATE: libc::c_long = 33;
+/// `BPF_TRACE_ITER` of `include/uapi/linux/bpf.h`.
 const TRACE_ITER: u32 = 28;
 
 /// Room for one `read`: the kernel fills 32 KiB at the most (`kernel/bpf/bpf_iter.c`).
@@ -39,16 +38,6 @@ struct Attributes {
     info: u64,
     info_len: u32,
     rest: [u32; 25],
-}
-
-fn bpf(command: libc::c_long, attributes: &Attributes) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads no more than the size that it is given.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<Attributes>()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a descriptor that the kernel has just made for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
 /// An iterator over the mappings of one process, or of all.
@@ -76,7 +65,9 @@ impl VmaIterator {
         attributes.attach_type = TRACE_ITER;
         attributes.info = (&raw const info) as u64;
         attributes.info_len = size_of::<TaskInfo>() as u32;
-        Ok(Self { link: bpf(LINK_CREATE, &attributes)?, all: pid == 0 })
+        // SAFETY: the attributes of a link of an iterator.
+        let link = unsafe { bpf::create(Command::LinkCreate, &attributes)? };
+        Ok(Self { link, all: pid == 0 })
     }
 
     /// Reads every mapping of the process, in ascending order; empty where it is gone or has none.
@@ -87,7 +78,8 @@ impl VmaIterator {
         // SAFETY: integers only.
         let mut attributes: Attributes = unsafe { zeroed() };
         attributes.fd = self.link.as_raw_fd() as u32;
-        let mut file = File::from(bpf(ITER_CREATE, &attributes)?);
+        // SAFETY: the attributes of an iterator's file: the link, and no flags.
+        let mut file = File::from(unsafe { bpf::create(Command::IterCreate, &attributes)? });
         let mut entries: Vec<IterEntry> = Vec::new();
         let mut buffer = vec![0; BUFFER];
         loop {

@@ -2,7 +2,7 @@
 
 use pmap_ebpf::{Config, Reader};
 
-use super::btf::Btf;
+use super::{btf::Btf, returns};
 
 /// What the kernel lacks, as a name that its developers would search for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) const TRACEPOINTS: &[&str] = &[
 pub(super) const CAST: &str = "bpf_rdonly_cast";
 
 /// Every name that is looked up.
-pub(super) fn wanted() -> Vec<&'static str> {
+pub(super) fn wanted() -> Vec<String> {
     const STRUCTURES: &[&str] = &[
         "task_struct",
         "signal_struct",
@@ -70,7 +70,8 @@ pub(super) fn wanted() -> Vec<&'static str> {
         "vm_unmapped_area_info",
         "pt_regs",
     ];
-    TRACEPOINTS.iter().chain(STRUCTURES).chain([&CAST]).copied().collect()
+    let names = TRACEPOINTS.iter().chain(STRUCTURES).chain([&CAST]).map(|name| (*name).to_owned());
+    names.chain(returns::wanted()).collect()
 }
 
 /// Whether the lock's tracepoints carry a `memcg_path` behind `mm` (up to 6.10, and 6.12).

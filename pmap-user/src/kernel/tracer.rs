@@ -17,12 +17,14 @@ use aya::{
 use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
 
 use super::{
+    bpf,
     btf::Btf,
     hooks::{Hook, HookFacts, hooks},
-    info,
     iter::VmaIterator,
     layout::{self, Missing, ReaderFacts},
-    object, syscalls,
+    object,
+    returns::{self, Results, Returns, choose_results},
+    syscalls,
 };
 use crate::record::{IterEntry, Record, decode};
 
@@ -78,6 +80,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// A reader other than the best that the kernel allows.
     pub reader: Option<Reader>,
+    /// Where results come from, other than from the cheapest that the kernel allows.
+    pub results: Option<Results>,
     /// Whether we are in a PID namespace other than the initial one.
     pub nested: bool,
     /// Whether this kernel is one whose iterator over a process may miss it when its first thread has
@@ -94,6 +98,7 @@ impl Options {
         Self {
             ring_bytes: 16 << 20,
             reader: None,
+            results: None,
             nested: false,
             misses_threads: is_before((6, 7)),
             preemptible: !is_before((7, 0)),
@@ -110,6 +115,8 @@ pub struct Tracer {
     shared: Array<MapData, u64>,
     iterators: Table<u32, VmaIterator>,
     reader: Reader,
+    /// Where results come from, if not from `sys_exit`.
+    returns: Option<Returns>,
     misses_threads: bool,
     /// The programs whose not running leaves a gap.
     last: Vec<OwnedFd>,
@@ -135,13 +142,13 @@ impl Tracer {
             })
         });
         config.reader = reader as u32;
-        let hooks: Vec<Hook> = hooks(HookFacts {
+        let mut facts = HookFacts {
             memcg_path: layout::memcg_path(&types).map_err(StartError::Missing)?,
             preemptible: options.preemptible,
             counted: config.mm_lock_seq != 0,
-        })
-        .collect();
-        config.twice = u32::from(hooks.iter().any(Hook::is_second));
+            results: Results::SysExit,
+        };
+        config.twice = u32::from(hooks(facts).any(|hook| hook.is_second()));
         let kfunc = cast.unwrap_or(0);
         let aya_types =
             AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
@@ -150,20 +157,42 @@ impl Tracer {
             config.pid_level = own_level(open(&config, kfunc, 4096, &aya_types)?, &aya_types)?;
         }
         let mut ebpf = open(&config, kfunc, options.ring_bytes, &aya_types)?;
+        let returns = attach_returns(&ebpf, kfunc, options.results, &types)?;
+        if returns.is_some() {
+            facts.results = Results::Functions;
+        }
+        let hooks: Vec<Hook> = hooks(facts).collect();
         attach(&mut ebpf, &hooks, &aya_types)?;
         let last = last(&ebpf, &hooks)?;
-        tracing::debug!(?reader, level = config.pid_level, programs = hooks.len(), "attached");
+        tracing::debug!(?reader, ?facts, level = config.pid_level, "attached");
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
         let shared = take(&mut ebpf, "SHARED", Array::try_from)?;
         let misses_threads = options.misses_threads;
         let iterators = Table::new();
-        Ok(Self { ebpf, ring, spaces, shared, iterators, reader, misses_threads, last, missed: 0 })
+        let missed = 0;
+        Ok(Self {
+            ebpf,
+            ring,
+            spaces,
+            shared,
+            iterators,
+            reader,
+            returns,
+            misses_threads,
+            last,
+            missed,
+        })
     }
 
     /// How the programs read mappings.
     pub fn reader(&self) -> Reader {
         self.reader
+    }
+
+    /// Where results come from.
+    pub fn results(&self) -> Results {
+        if self.returns.is_some() { Results::Functions } else { Results::SysExit }
     }
 
     /// Begins to follow a process, and its children if so asked: gives its
@@ -265,7 +294,7 @@ impl Tracer {
     /// Whether a program did not run, since this was last asked, though its tracepoint was passed:
     /// then what the tables know may be less than there was.
     pub fn has_missed(&mut self) -> bool {
-        let missed = self.last.iter().map(|fd| info::recursion_misses(fd.as_fd())).sum();
+        let missed = self.last.iter().map(|fd| bpf::recursion_misses(fd.as_fd())).sum();
         missed > std::mem::replace(&mut self.missed, missed)
     }
 
@@ -278,9 +307,10 @@ impl Tracer {
         self.read(pid).map(drop)
     }
 
-    /// Records lost outside of any address space.
+    /// Records lost outside of any address space, and results that were missed.
     pub fn lost(&self) -> u64 {
-        self.shared.get(&shared::LOST, 0).unwrap_or(0)
+        let lost = self.shared.get(&shared::LOST, 0).unwrap_or(0);
+        lost + self.returns.as_ref().map_or(0, Returns::missed)
     }
 }
 
@@ -346,6 +376,28 @@ fn open(config: &Config, kfunc: u32, ring_bytes: u32, types: &AyaBtf) -> Result<
             EbpfError::MapError(e) if is_permission(&e) => StartError::Permission(e.to_string()),
             e => StartError::Refused { program: "object".into(), reason: chain(&e) },
         })
+}
+
+/// Watches the functions of the watched calls, where that is the way to their results.
+fn attach_returns(
+    ebpf: &Ebpf,
+    kfunc: u32,
+    asked: Option<Results>,
+    types: &Btf,
+) -> Result<Option<Returns>, StartError> {
+    if asked.unwrap_or_else(|| choose_results(returns::facts(types))) == Results::SysExit {
+        return Ok(None);
+    }
+    match Returns::attach(&object::with_kfunc(kfunc), ebpf, types) {
+        Ok(returns) => Ok(Some(returns)),
+        Err(error) if asked.is_some() => {
+            Err(StartError::Refused { program: returns::PROGRAM.into(), reason: error.to_string() })
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the watched functions cannot be watched");
+            Ok(None)
+        }
+    }
 }
 
 /// Loads the programs, then lets them run.
