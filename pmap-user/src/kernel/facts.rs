@@ -8,7 +8,7 @@ use super::{
     btf::Btf,
     hooks::{HookFacts, hooks},
     layout::{self, ReaderFacts},
-    returns::{self, ResultFacts, Results, choose_results},
+    results::{self, ResultFacts, Results, choose_results},
     tracer::{Options, probe_allowed},
 };
 
@@ -99,7 +99,7 @@ pub fn facts(options: Options) -> Vec<Fact> {
 
 /// Why results come from where they do.
 fn about_results(types: &Btf) -> [Fact; 2] {
-    let facts = returns::facts(types);
+    let facts = results::facts(types);
     let ResultFacts { link, counted, known, preempted } = facts;
     let state = if !link {
         "no"
@@ -138,7 +138,7 @@ pub fn reader_facts() -> io::Result<ReaderFacts> {
 /// # Errors
 /// As [`reader_facts`].
 pub fn result_facts() -> io::Result<ResultFacts> {
-    Ok(returns::facts(&Btf::read(&layout::wanted())?))
+    Ok(results::facts(&Btf::read(&layout::wanted())?))
 }
 
 fn deciding(types: &Btf, config: Option<&Config>) -> ReaderFacts {

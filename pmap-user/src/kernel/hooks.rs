@@ -1,6 +1,6 @@
 //! Which programs hang on which tracepoints: a function of what the kernel is.
 
-use super::returns::Results;
+use super::results::Results;
 
 /// What decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use pmap_ebpf::{Config, Reader};
 
-use super::{btf::Btf, returns};
+use super::{btf::Btf, results};
 
 /// What the kernel lacks, as a name that its developers would search for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) fn wanted() -> Vec<String> {
         "pt_regs",
     ];
     let names = TRACEPOINTS.iter().chain(STRUCTURES).chain([&CAST]).map(|name| (*name).to_owned());
-    names.chain(returns::wanted()).collect()
+    names.chain(results::wanted()).collect()
 }
 
 /// Whether the lock's tracepoints carry a `memcg_path` behind `mm` (up to 6.10, and 6.12).

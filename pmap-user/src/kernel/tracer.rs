@@ -1,77 +1,35 @@
-//! Loads the programs, attaches them, and hands out what they say.
+//! The programs at work: what they are asked, and what they say.
 
 use std::{
     collections::HashMap as Table,
     io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use aya::{
-    Btf as AyaBtf, Ebpf, EbpfError, EbpfLoader,
+    Btf as AyaBtf, Ebpf,
     maps::{Array, HashMap, MapData, RingBuf},
-    programs::{BtfTracePoint, Iter, ProgramError, ProgramType},
+    programs::ProgramType,
     sys::{BpfHelper, is_helper_supported, is_program_supported},
 };
-use pmap_ebpf::{Config, LEVEL_ASKED, Reader};
+use pmap_ebpf::{LEVEL_ASKED, Reader};
 
 use super::{
     bpf,
     btf::Btf,
+    error::StartError,
     hooks::{Hook, HookFacts, hooks},
     iter::VmaIterator,
-    layout::{self, Missing, ReaderFacts},
-    object,
-    returns::{self, Results, Returns, choose_results},
-    syscalls,
+    layout::{self, ReaderFacts},
+    load::{self, ITERATOR, shared, take},
+    results::Results,
+    returns::Returns,
 };
 use crate::record::{IterEntry, Record, decode};
 
-/// The program that reads mappings on demand.
-const ITERATOR: &str = "task_vma";
-
-/// How long a program is offered to the verifier again and again.
-const INSISTENCE: Duration = Duration::from_secs(10);
-
 /// How often the kernel is asked whether it has a helper.
 const ASKED: usize = 5;
-
-/// Slots of the array `SHARED` (see `pmap-ebpf`, `maps.rs`).
-mod shared {
-    pub(super) const FOLLOW: u32 = 0;
-    pub(super) const ASLEEP: u32 = 1;
-    pub(super) const LOST: u32 = 2;
-}
-
-/// Why the programs are not at work.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The kernel shows no types.
-    #[error(
-        "cannot read the kernel's types from /sys/kernel/btf/vmlinux: {0}; --follow needs a \
-         kernel built with CONFIG_DEBUG_INFO_BTF"
-    )]
-    NoBtf(io::Error),
-    /// The kernel is too old, or too new.
-    #[error(
-        "this kernel has no {}; --follow needs Linux 6.1 or later with CONFIG_TRACING \
-         (see pmap --check)",
-        .0.0
-    )]
-    Missing(Missing),
-    /// The kernel does not let us.
-    #[error("may not load eBPF programs ({0}): run as root, or with CAP_BPF and CAP_PERFMON")]
-    Permission(String),
-    /// The verifier, or something else, said no.
-    #[error("the kernel refused the eBPF program {program}: {reason}")]
-    Refused {
-        /// Which one.
-        program: String,
-        /// What the kernel said.
-        reason: String,
-    },
-}
 
 /// How the tracer is set up.
 #[derive(Clone, Copy, Debug)]
@@ -154,16 +112,17 @@ impl Tracer {
             AyaBtf::from_sys_fs().map_err(|e| StartError::NoBtf(io::Error::other(e)))?;
         if options.nested {
             config.pid_level = LEVEL_ASKED;
-            config.pid_level = own_level(open(&config, kfunc, 4096, &aya_types)?, &aya_types)?;
+            config.pid_level =
+                load::own_level(load::open(&config, kfunc, 4096, &aya_types)?, &aya_types)?;
         }
-        let mut ebpf = open(&config, kfunc, options.ring_bytes, &aya_types)?;
-        let returns = attach_returns(&ebpf, kfunc, options.results, &types)?;
+        let mut ebpf = load::open(&config, kfunc, options.ring_bytes, &aya_types)?;
+        let returns = load::attach_returns(&ebpf, kfunc, options.results, &types)?;
         if returns.is_some() {
             facts.results = Results::Functions;
         }
         let hooks: Vec<Hook> = hooks(facts).collect();
-        attach(&mut ebpf, &hooks, &aya_types)?;
-        let last = last(&ebpf, &hooks)?;
+        load::attach(&mut ebpf, &hooks, &aya_types)?;
+        let last = load::last(&ebpf, &hooks)?;
         tracing::debug!(?reader, ?facts, level = config.pid_level, "attached");
         let ring = take(&mut ebpf, "RECORDS", RingBuf::try_from)?;
         let spaces = Arc::new(take(&mut ebpf, "SPACES", HashMap::try_from)?);
@@ -345,167 +304,4 @@ pub(super) fn probe_allowed() -> bool {
         })
         .collect();
     !answers.is_empty() && !answers.contains(&false)
-}
-
-fn take<M, E: ToString>(
-    ebpf: &mut Ebpf,
-    name: &str,
-    make: impl FnOnce(aya::maps::Map) -> Result<M, E>,
-) -> Result<M, StartError> {
-    let refused = |reason: String| StartError::Refused { program: format!("map {name}"), reason };
-    let map = ebpf.take_map(name).ok_or_else(|| refused("not in the object".into()))?;
-    make(map).map_err(|e| refused(e.to_string()))
-}
-
-/// Makes the maps, and the programs ready to be loaded.
-fn open(config: &Config, kfunc: u32, ring_bytes: u32, types: &AyaBtf) -> Result<Ebpf, StartError> {
-    // SAFETY: `Config` is `repr(C)`, of `u32` only, so every byte of it is initialised.
-    let bytes = unsafe {
-        std::slice::from_raw_parts((&raw const *config).cast::<u8>(), size_of::<Config>())
-    };
-    let (native, compat) = (syscalls::native(), syscalls::compat());
-    let object = object::with_kfunc(kfunc);
-    EbpfLoader::new()
-        .btf(Some(types))
-        .override_global("CONFIG", bytes, true)
-        .override_global("CLASSES", &native[..], true)
-        .override_global("COMPAT_CLASSES", &compat[..], true)
-        .map_max_entries("RECORDS", ring_bytes)
-        .load(&object)
-        .map_err(|e| match e {
-            EbpfError::MapError(e) if is_permission(&e) => StartError::Permission(e.to_string()),
-            e => StartError::Refused { program: "object".into(), reason: chain(&e) },
-        })
-}
-
-/// Watches the functions of the watched calls, where that is the way to their results.
-fn attach_returns(
-    ebpf: &Ebpf,
-    kfunc: u32,
-    asked: Option<Results>,
-    types: &Btf,
-) -> Result<Option<Returns>, StartError> {
-    if asked.unwrap_or_else(|| choose_results(returns::facts(types))) == Results::SysExit {
-        return Ok(None);
-    }
-    match Returns::attach(&object::with_kfunc(kfunc), ebpf, types) {
-        Ok(returns) => Ok(Some(returns)),
-        Err(error) if asked.is_some() => {
-            Err(StartError::Refused { program: returns::PROGRAM.into(), reason: error.to_string() })
-        }
-        Err(error) => {
-            tracing::debug!(%error, "the watched functions cannot be watched");
-            Ok(None)
-        }
-    }
-}
-
-/// Loads the programs, then lets them run.
-fn attach(ebpf: &mut Ebpf, hooks: &[Hook], types: &AyaBtf) -> Result<(), StartError> {
-    for hook in hooks {
-        let program: &mut BtfTracePoint = typed(ebpf, hook.program)?;
-        load(hook.program, || program.load(hook.tracepoint, types))?;
-    }
-    load_iterator(ebpf, types)?;
-    // A second program after its first: in this order they run.
-    for hook in hooks {
-        let program: &mut BtfTracePoint = typed(ebpf, hook.program)?;
-        program.attach().map_err(|e| refused(hook.program, e))?;
-    }
-    Ok(())
-}
-
-/// The second programs, or all where there are none.
-fn last(ebpf: &Ebpf, hooks: &[Hook]) -> Result<Vec<OwnedFd>, StartError> {
-    let twice = hooks.iter().any(Hook::is_second);
-    let last = hooks.iter().filter(|hook| !twice || hook.is_second());
-    last.map(|hook| {
-        let program = ebpf.program(hook.program).ok_or(ProgramError::NotLoaded);
-        let fd = program.and_then(|program| Ok(program.fd()?.as_fd().try_clone_to_owned()));
-        let refused = |reason| StartError::Refused { program: hook.program.into(), reason };
-        fd.map_err(|e| refused(chain(&e)))?.map_err(|e| refused(e.to_string()))
-    })
-    .collect()
-}
-
-fn load_iterator(ebpf: &mut Ebpf, types: &AyaBtf) -> Result<(), StartError> {
-    let program = typed::<Iter>(ebpf, ITERATOR)?;
-    load(ITERATOR, || program.load("task_vma", types))
-}
-
-/// Loads a program: again where a signal came in between, for which the verifier gives up
-/// (`do_check` of `kernel/bpf/verifier.c`).
-fn load(
-    name: &str,
-    mut attempt: impl FnMut() -> Result<(), ProgramError>,
-) -> Result<(), StartError> {
-    let begin = Instant::now();
-    loop {
-        match attempt() {
-            Err(e) if is_interrupted(&e) && begin.elapsed() < INSISTENCE => {}
-            result => return result.map_err(|e| refused(name, e)),
-        }
-    }
-}
-
-/// How deep our own PID namespace is: nothing in `/proc` tells it from inside.
-fn own_level(mut ebpf: Ebpf, types: &AyaBtf) -> Result<u32, StartError> {
-    load_iterator(&mut ebpf, types)?;
-    let unknown = |reason: String| StartError::Refused { program: ITERATOR.into(), reason };
-    let mut shared: Array<_, u64> = take(&mut ebpf, "SHARED", Array::try_from)?;
-    shared.set(shared::FOLLOW, 1, 0).map_err(|e| unknown(e.to_string()))?;
-    let program = typed::<Iter>(&mut ebpf, ITERATOR)?;
-    let fd = program.fd().map_err(|e| unknown(chain(&e)))?;
-    let own = std::process::id();
-    let entries = VmaIterator::new(fd.as_fd(), own)
-        .and_then(|iterator| iterator.read(own))
-        .map_err(|e| unknown(e.to_string()))?;
-    let first = entries.first().ok_or_else(|| unknown("it found no mapping of ours".into()))?;
-    Ok(first.pid)
-}
-
-fn typed<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, StartError>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-{
-    ebpf.program_mut(name)
-        .ok_or(ProgramError::NotLoaded)
-        .and_then(TryInto::try_into)
-        .map_err(|e| refused(name, e))
-}
-
-fn refused(program: &str, error: ProgramError) -> StartError {
-    if is_permission(&error) {
-        return StartError::Permission(format!("program {program}"));
-    }
-    StartError::Refused { program: program.into(), reason: chain(&error) }
-}
-
-/// Whether the kernel does not let us: the verifier says no with `EACCES`.
-fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    error_number(error) == Some(libc::EPERM)
-}
-
-fn is_interrupted(error: &(dyn std::error::Error + 'static)) -> bool {
-    error_number(error) == Some(libc::EAGAIN)
-}
-
-/// The kernel's answer at the root of an error.
-fn error_number(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    std::iter::successors(Some(error), |e| e.source())
-        .find_map(|e| e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error))
-}
-
-/// An error and what caused it, in one line but for a verifier's log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }
