@@ -29,6 +29,9 @@ const LONG_EXEC: Duration = Duration::from_millis(500);
 /// Longer than it takes to read a full ring.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
+/// The longest that what is in doubt waits for another reading: it is to heal within a second.
+const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The state of `--follow`.
 pub(super) struct Session<'a> {
     pub(super) tracer: Tracer,
@@ -181,9 +184,10 @@ impl<'a> Session<'a> {
                 any = true;
             }
         }
-        // Reading again stops the target's writers: never more than a part of the time.
+        // Reading again stops the target's writers: never more than a part of the time. What takes
+        // long waits for them itself.
         let cost = begin.elapsed();
-        self.patience = Instant::now() + cost * 4;
+        self.patience = Instant::now() + (cost * 4).min(LONGEST_PATIENCE);
         any
     }
 

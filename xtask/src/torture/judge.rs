@@ -47,6 +47,8 @@ pub(super) struct Figures {
     pub(super) in_doubt: u64,
     /// Stopped processes that were compared.
     pub(super) quiet: u64,
+    /// The slowest reading by the iterator: how long, of which process, how many mappings.
+    pub(super) slowest: (Duration, u32, usize),
     /// Differences, each with its story.
     pub(super) divergences: Vec<String>,
     /// The version that was compared last, by address space.
@@ -141,11 +143,15 @@ impl Judge {
             .map(|space| (space.id, space.owner))
             .collect();
         for (id, pid) in wanting {
+            let start = Instant::now();
             let entries = self.tracer.read(pid);
+            let reading = (start.elapsed(), pid, entries.as_ref().map_or(0, Vec::len));
+            self.figures.slowest = self.figures.slowest.max(reading);
             self.last_reading = format!(
-                "at {:.3} s in {:.3} s: {:?}",
+                "at {:.3} s in {:?}, {:?} with all others: {:?}",
                 self.since.elapsed().as_secs_f64(),
-                begin.elapsed().as_secs_f64(),
+                reading.0,
+                begin.elapsed(),
                 entries.as_ref().map(|entries| {
                     let first = entries.first().map(|entry| (entry.space, entry.version));
                     (entries.len(), first, entries.last().map(|entry| entry.version))
@@ -192,6 +198,8 @@ impl Judge {
         // It may have written more than we have read.
         while !self.drain(None) {}
         let deadline = Instant::now() + Duration::from_secs(2);
+        // It does not run on: nobody is kept waiting.
+        self.patience = Instant::now();
         loop {
             self.pump();
             let sure = self.engine.space(space).is_some_and(Space::is_sure);

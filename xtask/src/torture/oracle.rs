@@ -61,8 +61,13 @@ impl Row {
         };
         let named = self.name == kernel.name
             || self.name.starts_with("/?/") && last(&self.name) == last(&kernel.name)
-            || self.name.is_empty() && (self.inode != 0 || kernel.name.starts_with("[v"));
+            || self.name.is_empty() && (self.is_file() || kernel.name.starts_with("[v"));
         named && Self { name: kernel.name.clone(), ..self.clone() } == *kernel
+    }
+
+    /// Whether it has a file: the first System V segment is one whose inode is 0.
+    fn is_file(&self) -> bool {
+        self.device != "00:00"
     }
 }
 

@@ -70,8 +70,8 @@ fn report(judge: &Judge, seed: u64, steps: u64, took: Duration, options: &Option
     let totals = judge.totals();
     println!(
         "{:.1} s, {steps} operations, {} write sections; {} versions compared while running or \
-         stopped ({} torn, {} in doubt), {} stopped processes; lost {}, read again {:?}; \
-         {} divergences",
+         stopped ({} torn, {} in doubt), {} stopped processes; lost {}, read again {:?}, the slowest \
+         in {:?} with {} mappings; {} divergences",
         took.as_secs_f64(),
         totals.versions,
         figures.versions,
@@ -80,6 +80,8 @@ fn report(judge: &Judge, seed: u64, steps: u64, took: Duration, options: &Option
         figures.quiet,
         totals.lost,
         totals.rereads,
+        figures.slowest.0,
+        figures.slowest.2,
         figures.divergences.len(),
     );
     if figures.divergences.is_empty() {
