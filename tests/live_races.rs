@@ -3,8 +3,15 @@
 mod common;
 mod live;
 
-use common::slowness;
-use live::{Pair, send, stop};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use pmap_user::kernel::{Options, Reader, Tracer};
+use pmap_user::live::{Engine, Healing, Reason, Remedy, Space};
+use pmap_user::proc::kernel_release;
+
+use common::{compile, require_root, scratch, slowness};
+use live::{Pair, Target, send, stop};
 
 /// Rounds of each race that are short enough to repeat.
 const ROUNDS: u32 = 4000;
@@ -78,4 +85,61 @@ fn an_overflow_is_reported_and_heals() {
     assert_ne!(summary.value["lost"], 0, "{}", summary.value);
     assert_eq!(summary.value["drift"], 0, "{}", summary.value);
     assert_ne!(summary.value["read_again"]["lost"], 0, "{}", summary.value);
+}
+
+/// Check that a doubt ends within a second while eight threads write: who writes is asked, and not read
+/// mapping by mapping, each with a wait for all writers.
+#[test]
+fn a_doubt_ends_beside_eight_writers() {
+    require_root();
+    let mut target = Target::start(&compile("live", &[]), &scratch("doubt"));
+    let pid = target.pid();
+    let options = Options { ring_bytes: 64 << 20, ..Options::of_release(kernel_release()) };
+    let mut tracer = Tracer::start(options).expect("it starts");
+    let versions = tracer.versions();
+    let (mut engine, mut healing) = (Engine::default(), Healing::default());
+    let entries = tracer.follow(pid, false).expect("it can be followed");
+    let id = engine.read(pid, entries).expect("it has mappings");
+    let can_be_asked = tracer.reader() != Reader::None;
+    target.tell("race 8 100000000");
+    let start = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for doubts in 0..=10 {
+        sleep(Duration::from_millis(50));
+        // At first it has yet to begin.
+        if doubts > 0 {
+            engine.doubt(id, Reason::Drift);
+        }
+        let begin = Instant::now();
+        while !engine.space(id).is_some_and(Space::is_sure) {
+            let mut left = 1 << 14;
+            tracer.drain(|record| {
+                engine.record(&record, &mut Vec::new());
+                left -= 1;
+                left > 0
+            });
+            let now = start.elapsed().as_nanos() as u64;
+            let version = |space: &Space| versions.get(space.key, space.id);
+            for remedy in healing.remedies(&engine, now, can_be_asked, version) {
+                match remedy {
+                    Remedy::Ask(key) => tracer.ask(key).expect("it can be asked"),
+                    Remedy::Read { owner, .. } => {
+                        let entries = tracer.read(owner).expect("it can be read");
+                        engine.read(owner, entries);
+                        healing.spent(start.elapsed().as_nanos() as u64, 0);
+                    }
+                }
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "it stays in doubt");
+        }
+        slowest = slowest.max(begin.elapsed());
+    }
+    send(libc::SIGKILL, pid);
+    eprintln!("the slowest of ten doubts ended after {slowest:?}");
+    // Where nothing can be read inside a section, nobody can be asked.
+    if can_be_asked {
+        assert!(slowest < Duration::from_secs(u64::from(slowness())), "{slowest:?}");
+        let rereads = engine.totals().rereads;
+        assert_eq!(rereads.get(&Reason::Drift), Some(&10), "{rereads:?}");
+    }
 }

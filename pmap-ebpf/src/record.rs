@@ -1,7 +1,7 @@
 //! The records of the ring buffer and the entries of the iterator.
 
 /// Version of every layout in this file.
-pub const ABI: u16 = 1;
+pub const ABI: u16 = 2;
 
 /// What a record is: [`Header::kind`].
 pub mod kinds {
@@ -41,6 +41,8 @@ pub mod flags {
     pub const DOWNGRADE: u32 = 256;
     /// The mapping list was read without a lock while a writer could have been at work.
     pub const TORN: u32 = 512;
+    /// The section is the whole state of an address space as it was asked for, or a part of it.
+    pub const ASKED: u32 = 1024;
 }
 
 /// What names a mapping: [`Vma::kind`].

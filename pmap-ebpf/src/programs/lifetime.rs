@@ -61,7 +61,7 @@ unsafe fn begin(task: *const u8, mm: *const u8, parent: u32, flags: u32, slot: u
             key: mm as u64,
         };
         announce(space, id, flags, Some(&mut *kept));
-        section::dump(mm, flags, slot);
+        section::dump(mm, flags | flags::INITIAL, slot);
     }
 }
 

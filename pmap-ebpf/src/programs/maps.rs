@@ -99,7 +99,7 @@ pub(super) static TOLD: LruHashMap<u32, u32> = LruHashMap::with_max_entries(8192
 
 /// Numbers that userspace hands to the iterator, and counters that it takes back.
 #[map]
-pub(super) static SHARED: Array<u64> = Array::with_max_entries(3, 0);
+pub(super) static SHARED: Array<u64> = Array::with_max_entries(4, 0);
 
 /// Slots of [`SHARED`].
 pub(super) mod shared {
@@ -110,6 +110,8 @@ pub(super) mod shared {
     pub(in super::super) const ASLEEP: u32 = 1;
     /// Records lost outside of any followed address space.
     pub(in super::super) const LOST: u32 = 2;
+    /// Key of the address space that the end of its next write section tells whole.
+    pub(in super::super) const ASKED: u32 = 3;
 }
 
 /// A section's record while it is put together.

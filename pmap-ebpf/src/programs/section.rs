@@ -21,7 +21,7 @@ use super::{
         word,
     },
     maple,
-    maps::{SCRATCH, lock_seq, sections, slots, space},
+    maps::{SCRATCH, SHARED, lock_seq, sections, shared, slots, space},
 };
 
 const PAGE: u64 = 4096;
@@ -327,6 +327,26 @@ unsafe fn ended(mm: *const u8, how: u32, slot: u32) {
     // Last of all: whoever sees this version finds its record in the ring.
     // SAFETY: a field of the entry.
     unsafe { (&raw mut state.version).write_volatile(version) };
+    // Not beside a downgrade, where `total_vm` is yet to fall.
+    if how & flags::DOWNGRADE == 0 && is_asked_for(mm) {
+        // SAFETY: a trusted pointer.
+        unsafe { dump(mm, flags::ASKED, slot) };
+    }
+}
+
+/// Whether the whole address space is to be told: once.
+#[inline(always)]
+fn is_asked_for(mm: *const u8) -> bool {
+    let Some(asked) = SHARED.get_ptr_mut(shared::ASKED) else { return false };
+    // SAFETY: a slot of the array, which userspace fills only when it finds nothing in it, or nobody
+    // comes for it.
+    unsafe {
+        let found = asked.read_volatile() == mm as u64;
+        if found {
+            asked.write_volatile(0);
+        }
+        found
+    }
 }
 
 /// Sends one range of a section.
@@ -419,7 +439,7 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     // SAFETY: the entry of this address space.
     let state = unsafe { &mut *state };
     let Some(scan) = maple::scan(dump.slot, dump.root, dump.cursor, u64::MAX) else { return 1 };
-    let mut flags = dump.flags | flags::INITIAL;
+    let mut flags = dump.flags;
     if scan.truncated != 0 {
         flags |= flags::MORE;
     }
@@ -437,7 +457,8 @@ unsafe extern "C" fn dump_chunk(_: u32, dump: *mut Dump) -> i64 {
     i64::from(scan.truncated == 0)
 }
 
-/// Sends the whole state of an address space that nobody else uses yet.
+/// Sends the whole state of an address space: one that nobody else uses yet, or whose write lock is
+/// held.
 ///
 /// # Safety
 /// `mm` is a pointer with BTF type `mm_struct`.

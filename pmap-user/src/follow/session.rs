@@ -10,8 +10,8 @@ use std::{
 use super::{listing, names::Resolver, reconcile::Schedule};
 use crate::{
     cli::Follow,
-    kernel::{Tracer, Versions},
-    live::{Change, Engine, Op},
+    kernel::{Reader, Tracer, Versions},
+    live::{Change, Engine, Healing, Op, Remedy, Space},
     model::Process,
     proc::{process::List, process::Target, query::Names},
     table::{Piece as Verdict, Verdict as Kind},
@@ -29,9 +29,6 @@ const LONG_EXEC: Duration = Duration::from_millis(500);
 /// Longer than it takes to read a full ring.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// The longest that what is in doubt waits for another reading: it is to heal within a second.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
-
 /// The state of `--follow`.
 pub(super) struct Session<'a> {
     pub(super) tracer: Tracer,
@@ -48,8 +45,7 @@ pub(super) struct Session<'a> {
     lines: Lines,
     pub(super) out: Output<File>,
     changes: Vec<Change>,
-    /// When an address space may be read again.
-    patience: Instant,
+    healing: Healing,
     /// Processes that had no table when programs were found not to have run, and since when.
     suspects: BTreeMap<u32, Instant>,
     drift: u64,
@@ -82,7 +78,7 @@ impl<'a> Session<'a> {
             lines: Lines::new(&follow.snapshot.view, clock, colour),
             out,
             changes: Vec::new(),
-            patience: Instant::now(),
+            healing: Healing::default(),
             suspects: BTreeMap::new(),
             drift: 0,
         }
@@ -162,32 +158,32 @@ impl<'a> Session<'a> {
         while self.pump() >= AT_ONCE && self.living.is_empty() && !self.out.failed() {}
     }
 
-    /// Reads again what is in doubt. Returns whether anything was read.
+    /// Does what makes sure what is in doubt. Returns whether anything was read.
     pub(super) fn heal(&mut self) -> bool {
-        let begin = Instant::now();
-        if begin < self.patience {
-            return false;
-        }
-        let wanting: Vec<(u64, u32)> = self
-            .engine
-            .spaces()
-            .filter(|space| space.wants_reading())
-            .map(|space| (space.id, space.owner))
-            .collect();
+        let Self { healing, engine, versions, tracer, .. } = self;
+        let can_be_asked = tracer.reader() != Reader::None;
+        let begin = monotonic();
+        let version = |space: &Space| versions.get(space.key, space.id);
         let mut any = false;
-        for (id, pid) in wanting {
-            if let Ok(entries) = self.tracer.read(pid)
-                && entries.first().is_some_and(|entry| entry.space == id)
-            {
-                tracing::debug!(space = id, mappings = entries.len(), "read again");
-                self.engine.read(pid, entries);
-                any = true;
+        for remedy in healing.remedies(engine, begin, can_be_asked, version) {
+            match remedy {
+                Remedy::Ask(key) => {
+                    // Who cannot be asked is read in the end.
+                    let _ = tracer.ask(key);
+                }
+                Remedy::Read { space, owner } => {
+                    if let Ok(entries) = tracer.read(owner)
+                        && entries.first().is_some_and(|entry| entry.space == space)
+                    {
+                        tracing::debug!(space, mappings = entries.len(), "read again");
+                        engine.read(owner, entries);
+                        any = true;
+                    }
+                    let now = monotonic();
+                    healing.spent(now, now - begin);
+                }
             }
         }
-        // Reading again stops the target's writers: never more than a part of the time. What takes
-        // long waits for them itself.
-        let cost = begin.elapsed();
-        self.patience = Instant::now() + (cost * 4).min(LONGEST_PATIENCE);
         any
     }
 

@@ -35,6 +35,7 @@ pub(super) mod shared {
     pub(in super::super) const FOLLOW: u32 = 0;
     pub(in super::super) const ASLEEP: u32 = 1;
     pub(in super::super) const LOST: u32 = 2;
+    pub(in super::super) const ASKED: u32 = 3;
 }
 
 /// Takes a map out of the object.

@@ -192,6 +192,16 @@ impl Tracer {
         Ok(entries)
     }
 
+    /// Asks the programs for a whole address space: the end of its next write section tells it, with
+    /// the lock held, so that no writer is waited for. By its key; one at a time, the last one asked
+    /// for. Zero takes it back.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn ask(&mut self, key: u64) -> io::Result<()> {
+        self.set(shared::ASKED, key)
+    }
+
     /// Reads through the iterator over a process, or over all with zero.
     fn read_by(&mut self, iterator: u32, pid: u32) -> io::Result<Vec<IterEntry>> {
         if !self.iterators.contains_key(&iterator) {

@@ -199,6 +199,14 @@ impl Engine {
             // Given up for lost, and since then read again.
             return;
         }
+        if head.flags & flags::ASKED != 0 {
+            let mut pieces = Vec::new();
+            if let Some(merged) = space.asked(head.flags, section, vmas, files, &mut pieces) {
+                self.merged(head, section.version, merged, pieces);
+                self.flush(head.space, out);
+            }
+            return;
+        }
         let mut reread = Vec::new();
         let merged = space.note_version(section.version, files, &mut reread);
         if section.version > space.version {

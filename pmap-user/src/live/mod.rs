@@ -5,10 +5,12 @@
 mod change;
 mod engine;
 mod files;
+mod healing;
 mod space;
 
 pub use change::{Call, Change, Op, Reason};
 pub(crate) use engine::is_error;
 pub use engine::{Engine, Totals};
 pub use files::{FileKey, Files, Identity};
+pub use healing::{Healing, Remedy};
 pub use space::Space;

@@ -56,6 +56,8 @@ pub struct Space {
     incoming_from: u64,
     /// Version of the first one.
     incoming_since: u64,
+    /// How far the parts of what the programs were asked for have come.
+    told_to: u64,
     /// Whether the first state was taken in.
     begun: bool,
     /// The version at which the table stood when the kernel was seen to be further, and when that
@@ -105,6 +107,7 @@ impl Space {
             incoming: VecDeque::new(),
             incoming_from: 0,
             incoming_since: 0,
+            told_to: 0,
             begun: false,
             behind: None,
             scratch: Vec::new(),
@@ -246,6 +249,46 @@ impl Space {
                 self.doubt(section.version, Reason::Counters);
             }
         }
+    }
+
+    /// A part of the whole address space, as the end of a write section had it: nothing that was read
+    /// before counts any more. `None` where a part before it was lost.
+    pub(super) fn asked(
+        &mut self,
+        head_flags: u32,
+        section: &Section,
+        vmas: impl Iterator<Item = Vma>,
+        files: &mut Files,
+        pieces: &mut Vec<Piece>,
+    ) -> Option<Merged> {
+        if section.lo != 0 && section.lo != self.told_to {
+            self.told_to = 0;
+            return None;
+        }
+        if self.begun && section.version > self.version {
+            self.lost += section.version - self.version;
+            self.doubt(section.version, Reason::Lost);
+        }
+        let reason = self.doubt.filter(|_| self.begun).map(|(_, reason)| reason);
+        self.version = section.version;
+        self.brk = section.brk;
+        self.incoming.clear();
+        self.scratch.clear();
+        self.scratch.extend(vmas.map(|vma| region(&vma, files)));
+        self.table.replace(section.lo, section.hi, &self.scratch, pieces);
+        self.told_to = section.hi;
+        if head_flags & flags::MORE != 0 {
+            return reason.map(|reason| Merged { reason, healed: false });
+        }
+        self.told_to = 0;
+        self.begun = true;
+        self.doubt = None;
+        self.uncounted = counted(section.total_vm) - self.pages();
+        self.counts_surely = true;
+        if self.table.len() != section.map_count as usize {
+            self.doubt(section.version, Reason::Counters);
+        }
+        reason.map(|reason| Merged { reason, healed: true })
     }
 
     /// A write section: what it left. `vmas` speak for the range from `lo` to `hi`.

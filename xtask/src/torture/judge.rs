@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use pmap_ebpf::{Header, Section, SyscallResult, Vma, flags};
-use pmap_user::kernel::{Options, Tracer, Versions};
-use pmap_user::live::{Change, Engine, Reason, Space, Totals};
+use pmap_user::kernel::{Options, Reader, Tracer, Versions};
+use pmap_user::live::{Change, Engine, Healing, Reason, Remedy, Space, Totals};
 use pmap_user::proc::kernel_release;
 use pmap_user::record::{Body, Record};
 
@@ -66,7 +66,7 @@ pub(super) struct Judge {
     history: History,
     /// What led to the last doubt.
     doubts: BTreeMap<u64, Doubt>,
-    patience: Instant,
+    healing: Healing,
     /// How the iterator was read last, and what it gave.
     last_reading: String,
     /// When it began.
@@ -86,7 +86,7 @@ impl Judge {
             changes: Vec::new(),
             history: BTreeMap::new(),
             doubts: BTreeMap::new(),
-            patience: Instant::now(),
+            healing: Healing::default(),
             last_reading: String::new(),
             since: Instant::now(),
             figures: Figures::default(),
@@ -125,10 +125,6 @@ impl Judge {
     /// Takes in what waits, and reads again what is in doubt.
     pub(super) fn pump(&mut self) {
         self.drain(None);
-        if Instant::now() < self.patience {
-            return;
-        }
-        let begin = Instant::now();
         if self.tracer.has_missed() {
             let owners: Vec<u32> = self.engine.spaces().map(|space| space.owner).collect();
             for pid in owners {
@@ -136,22 +132,27 @@ impl Judge {
                 let _ = self.tracer.count_again(pid);
             }
         }
-        let wanting: Vec<(u64, u32)> = self
-            .engine
-            .spaces()
-            .filter(|space| space.wants_reading())
-            .map(|space| (space.id, space.owner))
-            .collect();
-        for (id, pid) in wanting {
+        let Self { healing, engine, tracer, versions, since, figures, .. } = self;
+        let now = since.elapsed().as_nanos() as u64;
+        let can_be_asked = tracer.reader() != Reader::None;
+        let version = |space: &Space| versions.get(space.key, space.id);
+        for remedy in healing.remedies(engine, now, can_be_asked, version) {
+            let (id, pid) = match remedy {
+                Remedy::Ask(key) => {
+                    // Who cannot be asked is read in the end.
+                    let _ = tracer.ask(key);
+                    continue;
+                }
+                Remedy::Read { space, owner } => (space, owner),
+            };
             let start = Instant::now();
-            let entries = self.tracer.read(pid);
+            let entries = tracer.read(pid);
             let reading = (start.elapsed(), pid, entries.as_ref().map_or(0, Vec::len));
-            self.figures.slowest = self.figures.slowest.max(reading);
+            figures.slowest = figures.slowest.max(reading);
             self.last_reading = format!(
-                "at {:.3} s in {:?}, {:?} with all others: {:?}",
-                self.since.elapsed().as_secs_f64(),
+                "at {:.3} s in {:?}: {:?}",
+                since.elapsed().as_secs_f64(),
                 reading.0,
-                begin.elapsed(),
                 entries.as_ref().map(|entries| {
                     let first = entries.first().map(|entry| (entry.space, entry.version));
                     (entries.len(), first, entries.last().map(|entry| entry.version))
@@ -160,11 +161,11 @@ impl Judge {
             if let Ok(entries) = entries
                 && entries.first().is_some_and(|entry| entry.space == id)
             {
-                self.engine.read(pid, entries);
+                engine.read(pid, entries);
             }
-            self.tracer.forget(pid);
+            tracer.forget(pid);
+            healing.spent(since.elapsed().as_nanos() as u64, reading.0.as_nanos() as u64);
         }
-        self.patience = Instant::now() + begin.elapsed();
         self.drain(None);
     }
 
@@ -198,8 +199,6 @@ impl Judge {
         // It may have written more than we have read.
         while !self.drain(None) {}
         let deadline = Instant::now() + Duration::from_secs(2);
-        // It does not run on: nobody is kept waiting.
-        self.patience = Instant::now();
         loop {
             self.pump();
             let sure = self.engine.space(space).is_some_and(Space::is_sure);
@@ -242,7 +241,7 @@ impl Judge {
         tracer.drain(|record| {
             // The first record that is newer: the table stands where it was read.
             if let Body::Section(section, _) = &record.body
-                && record.head.flags & flags::INITIAL == 0
+                && record.head.flags & (flags::INITIAL | flags::ASKED) == 0
                 && seen.as_ref().is_some_and(|seen| {
                     seen.space == record.head.space && section.version > seen.version
                 })

@@ -1,6 +1,9 @@
 use pmap_ebpf::{HEADER_LEN, SECTION_LEN, VMA_LEN, Vma, flags, kinds};
 
-use super::*;
+use super::{
+    super::{Healing, Remedy},
+    *,
+};
 use crate::{record, table::Entry};
 
 const PAGE: u64 = 4096;
@@ -383,4 +386,78 @@ fn an_unknown_extent_beside_a_reading_is_read_again() {
     engine.read(1, read_at(2, &[a, b]));
     engine.caught_up(SPACE, 2, 0, &mut Vec::new());
     assert!(is_sure(&engine));
+}
+
+/// What the end of a write section tells of the whole address space, in two parts.
+fn told_whole(version: u64, vmas: [&[Vma]; 2]) -> [Vec<u8>; 2] {
+    let all = vmas.concat();
+    let end = u64::MAX / PAGE;
+    [
+        flagged(flags::ASKED | flags::MORE, section(version, 5, "munmap", (0, 15), vmas[0], &all)),
+        flagged(flags::ASKED, section(version, 5, "munmap", (15, end), vmas[1], &all)),
+    ]
+}
+
+/// Check that what was asked for heals when the last part of it is there, whatever came before.
+#[test]
+fn what_was_asked_for_heals_at_once() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = engine(&[a]);
+    feed(&mut engine, &[section(3, 5, "munmap", (30, 40), &[], &[a])]);
+    // A reading that began before is of no use any more.
+    engine.read(1, read_at(90, &[a]));
+    assert!(!is_sure(&engine));
+    let [first, last] = told_whole(3, [&[vma(11, 1)], &[b]]);
+    feed(&mut engine, &[first]);
+    assert!(!is_sure(&engine));
+    let out = feed(&mut engine, &[last, result(5, "munmap", [0, 0, 0], 0)]);
+    assert!(is_sure(&engine));
+    assert_eq!(table(&engine), [(11, 12), (20, 21)]);
+    assert_eq!(engine.totals().rereads.get(&Reason::Lost), Some(&1));
+    assert!(matches!(out.last().unwrap().op, Op::Reread(Reason::Lost)), "{out:?}");
+    feed(&mut engine, &[section(4, 5, "munmap", (20, 21), &[], &[vma(11, 1)])]);
+    assert!(is_sure(&engine));
+}
+
+/// Check that a whole of which a part was lost is none.
+#[test]
+fn a_part_that_was_lost_heals_nothing() {
+    let (a, b) = (vma(10, 2), vma(20, 1));
+    let mut engine = engine(&[a]);
+    feed(&mut engine, &[section(3, 5, "munmap", (30, 40), &[], &[a])]);
+    let [first, last] = told_whole(3, [&[a], &[b]]);
+    feed(&mut engine, std::slice::from_ref(&last));
+    assert!(!is_sure(&engine));
+    feed(&mut engine, &[first, last]);
+    assert!(is_sure(&engine));
+}
+
+/// Check that who writes is asked, who does not is read, and neither too often.
+#[test]
+fn who_writes_is_asked_and_who_is_quiet_is_read() {
+    const MS: u64 = 1_000_000;
+    let a = vma(10, 2);
+    let read = Remedy::Read { space: SPACE, owner: 1 };
+    let mut engine = engine(&[a]);
+    let mut healing = Healing::default();
+    assert_eq!(healing.remedies(&engine, 0, true, |_| Some(1)), []);
+    feed(&mut engine, &[section(3, 5, "munmap", (30, 40), &[], &[a])]);
+    assert_eq!(healing.remedies(&engine, 0, true, |_| Some(3)), [Remedy::Ask(0)]);
+    for ms in 1..200 {
+        assert_eq!(healing.remedies(&engine, ms * MS, true, |_| Some(3 + ms)), []);
+    }
+    for ms in 200..204 {
+        assert_eq!(healing.remedies(&engine, ms * MS, true, |_| Some(202)), []);
+    }
+    assert_eq!(healing.remedies(&engine, 204 * MS, true, |_| Some(202)), [read]);
+    healing.spent(205 * MS, MS);
+    assert_eq!(healing.remedies(&engine, 208 * MS, true, |_| Some(202)), []);
+    // Nothing came of it.
+    assert_eq!(healing.remedies(&engine, 209 * MS, true, |_| Some(202)), [read]);
+    engine.read(1, read_at(3, &[a]));
+    assert_eq!(healing.remedies(&engine, 210 * MS, true, |_| Some(202)), [Remedy::Ask(0)]);
+    // Where nobody can be asked, everybody is read.
+    let mut healing = Healing::default();
+    feed(&mut engine, &[section(9, 5, "munmap", (30, 40), &[], &[a])]);
+    assert_eq!(healing.remedies(&engine, 0, false, |_| Some(9)), [read]);
 }
