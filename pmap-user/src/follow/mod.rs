@@ -37,6 +37,8 @@ use target::Command;
 
 /// Between two looks into the ring while records come: nobody wakes us then.
 const BREATH: Duration = Duration::from_millis(1);
+/// Between two looks at what is in doubt: longer than who does not write is waited for.
+const HEALING: Duration = Duration::from_millis(6);
 /// Between two looks at what nothing announces: lost records, calls that do not return.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -271,7 +273,11 @@ async fn watch(
             session.bury();
             session.make_up_for_missed();
         }
-        let pause = if count > 0 { BREATH } else { TICK };
+        let pause = match count {
+            0 if session.is_in_doubt() => HEALING,
+            0 => TICK,
+            _ => BREATH,
+        };
         let stop = tokio::select! {
             guard = ready.readable(), if count == 0 => {
                 if let Ok(mut guard) = guard {

@@ -187,6 +187,11 @@ impl<'a> Session<'a> {
         any
     }
 
+    /// Whether anything is to be made sure.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.engine.spaces().any(Space::wants_reading)
+    }
+
     /// Tells the changes that are ready.
     fn tell(&mut self) {
         self.greet();
