@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 
 use super::{Engine, Space};
 
-/// Who has not written for so long, in ns, is read.
-const QUIET: u64 = 5_000_000;
-/// Who was asked and has not told all after so long, in ns, is read too: there was no room for it.
+/// Who has not written for so long, in ns, is read: longer than a call takes on a loaded host, most
+/// often, and much less than the second in which doubt is to end.
+const QUIET: u64 = 50_000_000;
+/// Who was asked, and has not told all after so long, in ns, is asked again: there was no room.
 const UNANSWERED: u64 = 250_000_000;
+/// The programs tell no more mappings than this.
+const MOST_TOLD: usize = 100_000;
 /// How long whoever has told all is left alone for each mapping, in ns: ten times what it took.
 const REST: u64 = 1_500;
 /// The longest that anybody is left alone, in ns: doubt is to end within a second.
@@ -31,13 +34,21 @@ pub enum Remedy {
     },
 }
 
-/// Since when an address space is in doubt.
+/// What was seen of an address space in doubt.
 #[derive(Debug)]
 struct Doubted {
-    since: u64,
     /// The kernel's version, and since when that is so.
     version: Option<u64>,
     quiet_since: u64,
+}
+
+/// Who was asked.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    space: u64,
+    since: u64,
+    /// How often it had told all.
+    wholes: u64,
 }
 
 /// What was seen of those in doubt.
@@ -45,7 +56,7 @@ struct Doubted {
 pub struct Healing {
     doubted: BTreeMap<u64, Doubted>,
     /// The one that was asked.
-    asked: Option<u64>,
+    asked: Option<Asked>,
     /// When anybody is asked or read again, in ns.
     rest: u64,
 }
@@ -63,34 +74,30 @@ impl Healing {
         let mut remedies = Vec::new();
         let wants = |id: &u64| engine.space(*id).is_some_and(Space::wants_reading);
         self.doubted.retain(|id, _| wants(id));
-        if let Some(id) = self.asked
-            && !self.doubted.contains_key(&id)
-        {
-            self.asked = None;
-            remedies.push(Remedy::Ask(0));
-            let len = engine.space(id).map_or(0, |space| space.table.len()) as u64;
-            self.rest_for(now, len * REST);
+        if let Some(Asked { space: id, since, wholes }) = self.asked {
+            let told = engine.space(id).is_none_or(|space| space.wholes > wholes);
+            if told || !wants(&id) || now.saturating_sub(since) >= UNANSWERED {
+                self.asked = None;
+                remedies.push(Remedy::Ask(0));
+                let len = engine.space(id).map_or(0, |space| space.table.len()) as u64;
+                self.rest_for(now, len * REST);
+            }
         }
         if now < self.rest {
             return remedies;
         }
         for space in engine.spaces().filter(|space| space.wants_reading()) {
             let version = version(space);
-            let doubted = self.doubted.entry(space.id).or_insert(Doubted {
-                since: now,
-                version,
-                quiet_since: now,
-            });
+            let doubted =
+                self.doubted.entry(space.id).or_insert(Doubted { version, quiet_since: now });
             if doubted.version != version {
-                (doubted.version, doubted.quiet_since) = (version, now);
+                *doubted = Doubted { version, quiet_since: now };
             }
-            let waited = now.saturating_sub(doubted.since);
-            let quiet = now.saturating_sub(doubted.quiet_since);
-            if !can_be_asked || quiet >= QUIET || waited >= UNANSWERED {
+            let quiet = now.saturating_sub(doubted.quiet_since) >= QUIET;
+            if !can_be_asked || quiet || space.table.len() > MOST_TOLD {
                 remedies.push(Remedy::Read { space: space.id, owner: space.owner });
-                doubted.since = now;
             } else if self.asked.is_none() {
-                self.asked = Some(space.id);
+                self.asked = Some(Asked { space: space.id, since: now, wholes: space.wholes });
                 remedies.push(Remedy::Ask(space.key));
             }
         }

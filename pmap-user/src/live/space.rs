@@ -41,6 +41,8 @@ pub struct Space {
     pub loose_heap: bool,
     /// Records that never came.
     pub lost: u64,
+    /// How often all of it was told as it was asked for.
+    pub wholes: u64,
     /// How often it was read again, by reason.
     pub rereads: BTreeMap<Reason, u64>,
     /// Pages that the kernel counts and no mapping has.
@@ -100,6 +102,7 @@ impl Space {
             start_stack: 0,
             loose_heap: false,
             lost: 0,
+            wholes: 0,
             rereads: BTreeMap::new(),
             uncounted: 0,
             counts_surely: false,
@@ -281,6 +284,7 @@ impl Space {
             return reason.map(|reason| Merged { reason, healed: false });
         }
         self.told_to = 0;
+        self.wholes += 1;
         self.begun = true;
         self.doubt = None;
         self.uncounted = counted(section.total_vm) - self.pages();

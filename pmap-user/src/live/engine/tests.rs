@@ -446,16 +446,19 @@ fn who_writes_is_asked_and_who_is_quiet_is_read() {
     for ms in 1..200 {
         assert_eq!(healing.remedies(&engine, ms * MS, true, |_| Some(3 + ms)), []);
     }
-    for ms in 200..204 {
+    for ms in 200..249 {
         assert_eq!(healing.remedies(&engine, ms * MS, true, |_| Some(202)), []);
     }
-    assert_eq!(healing.remedies(&engine, 204 * MS, true, |_| Some(202)), [read]);
-    healing.spent(205 * MS, MS);
-    assert_eq!(healing.remedies(&engine, 208 * MS, true, |_| Some(202)), []);
+    assert_eq!(healing.remedies(&engine, 249 * MS, true, |_| Some(202)), [read]);
+    healing.spent(250 * MS, MS);
+    assert_eq!(healing.remedies(&engine, 253 * MS, true, |_| Some(202))[1..], []);
     // Nothing came of it.
-    assert_eq!(healing.remedies(&engine, 209 * MS, true, |_| Some(202)), [read]);
+    assert_eq!(healing.remedies(&engine, 254 * MS, true, |_| Some(202)), [read]);
+    // Who writes again, and has had no room to tell all, is asked once more, and never read.
+    let again = healing.remedies(&engine, 255 * MS, true, |_| Some(203));
+    assert_eq!(again, [Remedy::Ask(0)]);
     engine.read(1, read_at(3, &[a]));
-    assert_eq!(healing.remedies(&engine, 210 * MS, true, |_| Some(202)), [Remedy::Ask(0)]);
+    assert_eq!(healing.remedies(&engine, 256 * MS, true, |_| Some(203)), [Remedy::Ask(0)]);
     // Where nobody can be asked, everybody is read.
     let mut healing = Healing::default();
     feed(&mut engine, &[section(9, 5, "munmap", (30, 40), &[], &[a])]);
