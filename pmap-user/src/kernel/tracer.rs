@@ -31,6 +31,9 @@ use crate::record::{IterEntry, Record, decode};
 /// How often the kernel is asked whether it has a helper.
 const ASKED: usize = 5;
 
+/// How often it is asked whether it allows programs at all.
+const OFTEN_ASKED: usize = 20;
+
 /// How the tracer is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -299,8 +302,9 @@ impl Versions {
 /// a program cannot have data, which every kernel that allows programs has had since 5.2. Nothing can
 /// be loaded by this process then.
 pub fn was_disturbed() -> bool {
-    !aya::features().bpf_global_data()
-        && is_program_supported(ProgramType::SocketFilter).unwrap_or(false)
+    // A signal may come in here too; a yes is certain.
+    let supported = |_| is_program_supported(ProgramType::SocketFilter).unwrap_or(false);
+    !aya::features().bpf_global_data() && (0..OFTEN_ASKED).any(supported)
 }
 
 /// Whether `bpf_probe_read_kernel` is allowed: `kernel/trace/bpf_trace.c` asks lockdown. Where the
