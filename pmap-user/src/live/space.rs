@@ -58,8 +58,8 @@ pub struct Space {
     incoming_from: u64,
     /// Version of the first one.
     incoming_since: u64,
-    /// How far the parts of what the programs were asked for have come.
-    told_to: u64,
+    /// How far the parts of what the programs were asked for have come, and of which version.
+    told_to: (u64, u64),
     /// Whether the first state was taken in.
     begun: bool,
     /// The version at which the table stood when the kernel was seen to be further, and when that
@@ -110,7 +110,7 @@ impl Space {
             incoming: VecDeque::new(),
             incoming_from: 0,
             incoming_since: 0,
-            told_to: 0,
+            told_to: (0, 0),
             begun: false,
             behind: None,
             scratch: Vec::new(),
@@ -236,8 +236,7 @@ impl Space {
         vmas: impl Iterator<Item = Vma>,
         files: &mut Files,
     ) {
-        let entries: Vec<Entry> = vmas.map(|vma| region(&vma, files)).collect();
-        self.table.replace(section.lo, section.hi, &entries, &mut Vec::new());
+        self.put(section, vmas, files, &mut Vec::new());
         self.version = self.version.max(section.version);
         self.brk = section.brk;
         if head_flags & flags::MORE == 0 {
@@ -264,8 +263,8 @@ impl Space {
         files: &mut Files,
         pieces: &mut Vec<Piece>,
     ) -> Option<Merged> {
-        if section.lo != 0 && section.lo != self.told_to {
-            self.told_to = 0;
+        // Parts of one version only: what lies between two may have been lost.
+        if section.lo != 0 && (section.lo, section.version) != self.told_to {
             return None;
         }
         if self.begun && section.version > self.version {
@@ -276,14 +275,11 @@ impl Space {
         self.version = section.version;
         self.brk = section.brk;
         self.incoming.clear();
-        self.scratch.clear();
-        self.scratch.extend(vmas.map(|vma| region(&vma, files)));
-        self.table.replace(section.lo, section.hi, &self.scratch, pieces);
-        self.told_to = section.hi;
+        self.put(section, vmas, files, pieces);
+        self.told_to = (section.hi, section.version);
         if head_flags & flags::MORE != 0 {
             return reason.map(|reason| Merged { reason, healed: false });
         }
-        self.told_to = 0;
         self.wholes += 1;
         self.begun = true;
         self.doubt = None;
@@ -293,6 +289,19 @@ impl Space {
             self.doubt(section.version, Reason::Counters);
         }
         reason.map(|reason| Merged { reason, healed: true })
+    }
+
+    /// Puts what a section tells in the place of what was there.
+    fn put(
+        &mut self,
+        section: &Section,
+        vmas: impl Iterator<Item = Vma>,
+        files: &mut Files,
+        pieces: &mut Vec<Piece>,
+    ) {
+        self.scratch.clear();
+        self.scratch.extend(vmas.map(|vma| region(&vma, files)));
+        self.table.replace(section.lo, section.hi, &self.scratch, pieces);
     }
 
     /// A write section: what it left. `vmas` speak for the range from `lo` to `hi`.
@@ -313,9 +322,7 @@ impl Space {
             return Outcome::Doubt;
         }
         if section.lo < section.hi {
-            self.scratch.clear();
-            self.scratch.extend(vmas.map(|vma| region(&vma, files)));
-            self.table.replace(section.lo, section.hi, &self.scratch, pieces);
+            self.put(section, vmas, files, pieces);
         }
         if head_flags & flags::TRUNCATED != 0 {
             self.doubt(section.version, Reason::Truncated);

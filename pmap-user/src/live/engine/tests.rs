@@ -430,6 +430,11 @@ fn a_part_that_was_lost_heals_nothing() {
     assert!(!is_sure(&engine));
     feed(&mut engine, &[first, last]);
     assert!(is_sure(&engine));
+    // Nor are parts of two wholes one.
+    let [first, _] = told_whole(7, [&[a], &[b]]);
+    let [_, last] = told_whole(9, [&[a], &[b]]);
+    feed(&mut engine, &[first, last]);
+    assert!(!is_sure(&engine));
 }
 
 /// Check that who writes is asked, who does not is read, and neither too often.
